@@ -1,0 +1,114 @@
+package northapi
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"github.com/edgetether/tether/schema"
+)
+
+// The stores below are what the routes need of package store. Every call made
+// on behalf of a key takes the key's scope: what lies outside it does not
+// exist for the caller (schema.ErrDeviceNotFound, never Forbidden). by names
+// who caused a change, for the device's log. now is in milliseconds.
+
+// Devices keeps devices.
+type Devices interface {
+	// AddDevice stores d (its DeviceID and times set by the caller) with its
+	// hashed password; a taken (sn, model) is DeviceConflict.
+	AddDevice(ctx context.Context, d schema.Device, passwordHash, by string) error
+	Device(ctx context.Context, sc schema.Scope, deviceID string) (schema.Device, error)
+	ListDevices(ctx context.Context, sc schema.Scope, f schema.DeviceFilter, p schema.Page) (schema.List[schema.Device], error)
+	// UpdateDevice returns the record as it is now, and what to tell the device
+	// (nil if nothing that it is told of has changed).
+	UpdateDevice(ctx context.Context, sc schema.Scope, deviceID string, patch schema.DevicePatch, by string, now int64) (schema.Device, *schema.DeviceUpdate, error)
+	// SetPassword replaces the password and revokes all tokens.
+	SetPassword(ctx context.Context, sc schema.Scope, deviceID, passwordHash, by string, now int64) error
+	DeleteDevice(ctx context.Context, sc schema.Scope, deviceID, by string, now int64) error
+}
+
+// Groups keeps groups. A scope limited to groups sees only those groups, and
+// only an unlimited one may add a group.
+type Groups interface {
+	AddGroup(ctx context.Context, g schema.Group) error // taken name: GroupConflict
+	Group(ctx context.Context, sc schema.Scope, groupID string) (schema.Group, error)
+	ListGroups(ctx context.Context, sc schema.Scope, p schema.Page) (schema.List[schema.Group], error)
+	UpdateGroup(ctx context.Context, sc schema.Scope, groupID string, patch schema.GroupPatch, now int64) (schema.Group, error)
+	DeleteGroup(ctx context.Context, sc schema.Scope, groupID string) error
+	// CountStates counts a group's devices by state.
+	CountStates(ctx context.Context, sc schema.Scope, groupID string) (map[schema.DevState]int, error)
+}
+
+// Relations keeps who is in which group.
+type Relations interface {
+	Related(ctx context.Context, sc schema.Scope, deviceID, groupID string) (bool, error) // unknown device or group: not found
+	AddRelation(ctx context.Context, sc schema.Scope, deviceID, groupID string, now int64) error
+	DeleteRelation(ctx context.Context, sc schema.Scope, deviceID, groupID string) error
+	DeviceGroups(ctx context.Context, sc schema.Scope, deviceID string, p schema.Page) (schema.List[schema.Group], error)
+	// SetDeviceGroups replaces a device's groups (within the scope) in one
+	// transaction; an unknown group is GroupNotFound and nothing changes. nil
+	// takes the device out of all groups.
+	SetDeviceGroups(ctx context.Context, sc schema.Scope, deviceID string, groupIDs []string, now int64) error
+	// EmptyGroup takes every device out of the group; with deleteDevices it
+	// deletes the devices. It returns the devices that it touched.
+	EmptyGroup(ctx context.Context, sc schema.Scope, groupID string, deleteDevices bool, by string, now int64) ([]string, error)
+}
+
+// Records reads orders, logs of devices and uploaded files.
+type Records interface {
+	Order(ctx context.Context, sc schema.Scope, orderID string) (schema.Order, error)
+	ListOrders(ctx context.Context, sc schema.Scope, deviceID string, p schema.Page) (schema.List[schema.Order], error) // newest first
+	ListEvents(ctx context.Context, sc schema.Scope, f schema.EventFilter, p schema.Page) (schema.List[schema.Event], error)
+	ListLogFiles(ctx context.Context, sc schema.Scope, deviceID string, p schema.Page) (schema.List[schema.LogFile], error)
+	LogFile(ctx context.Context, sc schema.Scope, orderID string) (schema.LogFile, error)
+}
+
+// Keys keeps API keys.
+type Keys interface {
+	// KeyByHash finds an unrevoked key; otherwise schema.ErrKeyNotFound.
+	KeyByHash(ctx context.Context, hash string) (schema.Key, error)
+	AddKey(ctx context.Context, k schema.Key, hash string) error
+	ListKeys(ctx context.Context, p schema.Page) (schema.List[schema.Key], error)
+	RevokeKey(ctx context.Context, keyID string, now int64) error
+}
+
+// Sessions is what the routes need of the devices that are connected. It
+// takes contexts and returns errors because a device may be on another node.
+type Sessions interface {
+	// GiveOrder carries o (its id, device, order, params, by and created time
+	// set) to the device and waits up to wait for the outcome; wait of
+	// schema.OrderTimeout or more waits for the outcome itself. The record is
+	// returned whenever there is one, also beside an error; without error it
+	// has succeeded, or (wait over) is still sent. Refusals are errors of kind
+	// OrderRefused (device_offline, device_unknown, device_busy), Draining or
+	// StoreUnavailable; outcomes are OrderFailed and OrderUnknown
+	// (order_timeout, device_disconnected). A cancelled ctx does not cancel an
+	// order that was sent.
+	GiveOrder(ctx context.Context, o schema.Order, wait time.Duration) (*schema.Order, error)
+	// Live tells of those of the devices that are connected; others are absent.
+	Live(ctx context.Context, deviceIDs []string) (map[string]schema.Live, error)
+	// End closes a device's session, if there is one, because of a change
+	// that business made: "deleted", "disabled" (4410) or "password" (4401).
+	End(ctx context.Context, deviceID, reason string) error
+	// Tell sends the device its changed record, if it is connected.
+	Tell(ctx context.Context, u schema.DeviceUpdate) error
+}
+
+// Files opens uploaded device logs.
+type Files interface {
+	OpenLog(f schema.LogFile) (io.ReadSeekCloser, error)
+}
+
+// Secrets makes and hashes credentials.
+type Secrets interface {
+	// NewPassword makes a server-made password ("tp_…").
+	NewPassword() string
+	// NewKey makes an API key ("tk_…").
+	NewKey() string
+	// HashPassword hashes a device password in the way its form asks for:
+	// bcrypt for one that a person chose, SHA-256 for a server-made one.
+	HashPassword(password string) (string, error)
+	// HashToken hashes a server-made random secret with SHA-256.
+	HashToken(secret string) string
+}

@@ -1,0 +1,98 @@
+package schema
+
+// The types in this file are spoken between rooms and never leave the process.
+
+// Credential is what a login is checked against.
+type Credential struct {
+	DeviceID string
+	Enabled  bool
+	Version  int64    // rises with each password change, disable, delete
+	Password string   // "bcrypt:…" or "sha256:…", as HashPassword in store made it
+	Tokens   []string // "sha256:…", unexpired
+}
+
+// Claim asks for the ownership of a device at an epoch (architecture section 3).
+// It is refused as Fenced if a newer epoch owns the device, and as LoginFailed
+// if the credential's version is not Version any more or the device is disabled.
+type Claim struct {
+	DeviceID     string
+	Epoch        int64
+	Node         int64
+	Version      int64 // of the Credential that was checked
+	TokenHash    string
+	TokenExpires int64
+	BootID       string
+	Client       ClientInfo
+	Form         string // "id_password", "sn_password", "token"
+	Address      string
+	Now          int64
+}
+
+// Claimed answers a Claim.
+type Claimed struct {
+	Unsettled []string      // orders whose outcome is not known, oldest first
+	Update    *DeviceUpdate // nil: the device was told of all changes
+}
+
+// Intent is an order about to be sent; Order.State is OrderSent. It is
+// refused as Fenced if Epoch does not own the device any more, and as
+// OrderRefused (device_busy) if another order of the device is sent.
+type Intent struct {
+	Order  Order
+	Epoch  int64
+	Node   int64
+	BootID string // of the device's process that it goes to
+	Due    int64  // when the wait for its reply is over
+}
+
+// Outcome settles an order by compare and set: a sent order takes any
+// outcome, an unknown one takes succeeded or failed and becomes late. An order
+// that has its outcome already keeps it, without error. An order of another
+// device is OrderNotFound.
+type Outcome struct {
+	OrderID  string
+	DeviceID string
+	Epoch    int64
+	State    OrderState
+	Reason   string // empty: null
+	Late     bool
+	Message  string
+	Data     RawObject
+	Now      int64
+}
+
+// Presence is a session's word on its device's state. It is applied only
+// while Epoch owns the device, and an offline device stays offline: a stale
+// session's clean-up touches nothing.
+type Presence struct {
+	DeviceID string
+	Epoch    int64
+	State    DevState
+	Reason   string // "liveness", "takeover", "closed_by_device", …
+	LastSeen int64
+	Now      int64
+}
+
+// Sample is a report that is kept in the history.
+type Sample struct {
+	DeviceID string
+	Time     int64
+	Status   StatusInfo
+}
+
+// Live is what a node knows of a device that is connected to it.
+type Live struct {
+	State        DevState
+	Reason       string
+	LastSeenTime int64
+	Epoch        int64
+	Report       *StatusInfo // nil: none yet
+	ReportTime   int64
+}
+
+// Node is one server process's place in the fleet of servers.
+type Node struct {
+	Name        string
+	Number      int64 // snowflake number, 0 to 1023
+	Incarnation int64 // rises with every start
+}

@@ -1,0 +1,58 @@
+package schema
+
+import "time"
+
+// Limits and times of the two contracts. Those that are settings have their
+// default here.
+const (
+	MaxMessage      = 64 << 10 // bytes of one WebSocket message
+	MaxLoginMessage = 4 << 10  // bytes of a message before login
+	MaxBatch        = 64       // members of a batch
+	MaxFragments    = 64       // fragments of a message
+	MaxDepth        = 32       // JSON nesting
+	MaxNumber       = 32       // characters of a JSON number
+	MaxMalformed    = 20       // malformed messages or unasked responses in a row
+	MaxCustom       = 8 << 10  // bytes of StatusInfo.Custom
+	MaxUnsettled    = 64       // order ids in a login result
+	MaxBody         = 1 << 20  // bytes of an HTTP body
+
+	MessageRate  = 20  // messages a second of one device
+	MessageBurst = 100 // and at once
+
+	MinPassword = 8  // bytes
+	MaxPassword = 72 // bytes: bcrypt ignores what follows
+
+	DefaultPageLimit = 100
+	MaxPageLimit     = 1000
+
+	LoginTimeout   = 5 * time.Second  // from the upgrade to the login request
+	MessageTimeout = 10 * time.Second // from a message's first byte to its last
+	WriteTimeout   = 10 * time.Second // for each write
+
+	FirstDue    = 7500 * time.Millisecond // silence tolerated at failure count 0
+	NextDue     = 5500 * time.Millisecond // and at 1 and 2
+	MaxFailures = 3
+
+	OrderTimeout  = 10 * time.Second // for a device's reply
+	IntentTimeout = 2 * time.Second  // for the store to commit an order's intent
+	RestartWindow = 60 * time.Second // for a new boot_id after a restart
+	RestartGrace  = 3 * time.Second  // the device's wait for restart_confirm
+
+	PingInterval   = 5 * time.Second
+	StatusInterval = 15 * time.Second
+	ReplyTimeout   = 3 * time.Second
+	ReconnectDelay = 10 * time.Second // with 20 % jitter
+	PolicyDelay    = 60 * time.Second // back-off after 1008 and 4409
+
+	TokenLifetime   = 30 * 24 * time.Hour
+	UnsettledWindow = 7 * 24 * time.Hour
+	UploadLifetime  = 10 * time.Minute // of a log receiver's credential
+)
+
+// TokenPrefix and PasswordPrefix begin secrets that the server made: 192
+// random bits or more, checked by SHA-256. KeyPrefix begins an API key.
+const (
+	TokenPrefix    = "tt_"
+	PasswordPrefix = "tp_"
+	KeyPrefix      = "tk_"
+)
