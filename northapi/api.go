@@ -1,0 +1,125 @@
+package northapi
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/edgetether/tether/schema"
+	"github.com/go-chi/chi/v5"
+)
+
+// Base is where the services are; health and the devices' endpoint are
+// outside it.
+const Base = "/service/devices_manage"
+
+// readyTimeout is how long /readyz waits for Config.Ready.
+const readyTimeout = 2 * time.Second
+
+// Config is what the routes are built of. The ports and NewID are required;
+// everything else may be left zero.
+type Config struct {
+	Devices   Devices
+	Groups    Groups
+	Relations Relations
+	Records   Records
+	Keys      Keys
+	Sessions  Sessions
+	Files     Files
+	Secrets   Secrets
+
+	// NewID makes the identifiers of devices, groups, orders and keys.
+	NewID func() string
+	// Now is the clock; nil is time.Now.
+	Now func() time.Time
+	// Ready says whether the store can be used, for /readyz; nil: always.
+	Ready func(ctx context.Context) error
+	// Draining says whether the server is stopping: /readyz is then 503, so
+	// that no new request is sent here. Orders are refused by Sessions itself,
+	// which logs the refusal. nil: never.
+	Draining func() bool
+	// AuthOff lets every request do everything, under the name "anonymous". It
+	// is for loopback addresses alone, which its giver has to see to.
+	AuthOff bool
+	// Southbound is the devices' endpoint, served at GET /ws; nil: not served.
+	Southbound http.Handler
+	// Log is told of what callers are not: errors of the inside, and panics
+	// with their stack. route is "METHOD pattern". nil discards.
+	Log func(route string, err error)
+	// Version is shown by /healthz.
+	Version string
+}
+
+// api holds what the handlers share. It is never changed after New.
+type api struct {
+	Config
+	failures *failureLimiter
+	router   *chi.Mux
+}
+
+// New makes the handler of everything that is served northbound, and of /ws.
+// It starts no goroutine and needs no closing.
+func New(c Config) http.Handler { return build(c).router }
+
+func build(c Config) *api {
+	a := &api{Config: c.withDefaults(), failures: newFailureLimiter(), router: chi.NewRouter()}
+	a.router.NotFound(a.notFound)
+	a.router.MethodNotAllowed(a.methodNotAllowed)
+	for _, rt := range a.services() {
+		a.mount(Base+rt.pattern, rt)
+	}
+	for _, rt := range a.probes() {
+		a.mount(rt.pattern, rt)
+	}
+	if c.Southbound != nil {
+		a.router.Method(http.MethodGet, "/ws", c.Southbound)
+	}
+	return a
+}
+
+func (c Config) withDefaults() Config {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Ready == nil {
+		c.Ready = func(context.Context) error { return nil }
+	}
+	if c.Draining == nil {
+		c.Draining = func() bool { return false }
+	}
+	if c.Log == nil {
+		c.Log = func(string, error) {}
+	}
+	return c
+}
+
+// millis is the present in the contract's unit.
+func (a *api) millis() int64 { return a.Now().UnixMilli() }
+
+// none is a request that has no parameters.
+type none struct{}
+
+func (none) bind(*params) {}
+
+// health is the answer of /healthz and /readyz.
+type health struct {
+	Version string `json:"version"`
+}
+
+// healthz says that the process serves; nothing behind it is asked.
+func (a *api) healthz(context.Context, caller, none) (health, error) {
+	return health{a.Version}, nil
+}
+
+// readyz says whether requests should be sent here.
+func (a *api) readyz(ctx context.Context, _ caller, _ none) (health, error) {
+	if a.Draining() {
+		return health{}, schema.ErrDraining
+	}
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	if a.Ready(ctx) != nil {
+		return health{}, schema.ErrStoreUnavailable
+	}
+	return health{a.Version}, nil
+}

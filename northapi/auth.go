@@ -1,0 +1,108 @@
+package northapi
+
+import (
+	"errors"
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"github.com/edgetether/tether/schema"
+)
+
+// caller is on whose behalf a request is carried out. Handlers hand its scope
+// to every call of the store.
+type caller struct {
+	by    string // "key:NAME", for the devices' logs
+	role  schema.Role
+	scope schema.Scope
+}
+
+// anonymous is everybody where the server was started with auth off.
+var anonymous = caller{by: "anonymous", role: schema.Admin, scope: schema.Everything}
+
+// access is what a route asks of its caller.
+type access struct {
+	role      schema.Role // empty: no key is asked for
+	unlimited bool        // a key that is limited to groups may not
+}
+
+// What routes ask for. whole is for what lies in no group: a key that is
+// limited to groups could not touch what it has made there, and would learn
+// from conflicts what others have.
+var (
+	anyone   = access{}
+	viewer   = access{role: schema.Viewer}
+	operator = access{role: schema.Operator}
+	admin    = access{role: schema.Admin}
+	whole    = access{role: schema.Admin, unlimited: true}
+)
+
+func (x access) keyed() bool { return x.role != "" }
+
+func (x access) admits(who caller) error {
+	if !who.role.Allows(x.role) {
+		return schema.Errorf(schema.Forbidden, "forbidden", "Authorization: the key's role must be %s", x.role)
+	}
+	if x.unlimited && who.scope.Groups != nil {
+		return schema.Errorf(schema.Forbidden, "forbidden", "Authorization: the key must not be limited to groups")
+	}
+	return nil
+}
+
+// authenticate finds the caller by its key. None, an unknown and a revoked
+// key are answered alike. Failures are slowed by source address, and a good
+// key is never held up by them: behind a proxy all callers have one address,
+// and a key has too many bits to be guessed.
+func (a *api) authenticate(r *http.Request) (caller, error) {
+	if a.AuthOff {
+		return anonymous, nil
+	}
+	if secret := bearer(r.Header); secret != "" {
+		k, err := a.Keys.KeyByHash(r.Context(), a.Secrets.HashToken(secret))
+		if err == nil {
+			return callerOf(k), nil
+		}
+		if !errors.Is(err, schema.ErrKeyNotFound) {
+			return caller{}, err
+		}
+	}
+	if wait := a.failures.charge(source(r.RemoteAddr), a.Now()); wait > 0 {
+		limited := schema.Errorf(schema.Overloaded, "too_many_failures", "Authorization: too many requests without a good key")
+		limited.RetryAfter = wait
+		return caller{}, limited
+	}
+	return caller{}, errUnauthenticated
+}
+
+func callerOf(k schema.Key) caller {
+	who := caller{by: "key:" + k.Name, role: k.Role}
+	if len(k.GroupIDs) > 0 { // an empty list and none both mean: not limited
+		who.scope.Groups = k.GroupIDs
+	}
+	return who
+}
+
+// bearer is the key of "Authorization: Bearer <key>"; empty if there is none.
+func bearer(h http.Header) string {
+	scheme, secret, _ := strings.Cut(h.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(secret)
+}
+
+// source is the network that a request came from: an IPv4 address, or the /64
+// that one IPv6 host can pick addresses from. Headers are not believed
+// (reliability T24). Addresses that are none share the zero prefix.
+func source(remote string) netip.Prefix {
+	at, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	addr := at.Addr().Unmap().WithZone("")
+	bits := 64
+	if addr.Is4() {
+		bits = 32
+	}
+	return netip.PrefixFrom(addr, bits).Masked()
+}

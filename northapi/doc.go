@@ -1,0 +1,47 @@
+// Package northapi is REST for business services: the routes of the northbound
+// contract on chi, over ports (ports.go) that the store and the sessions fill.
+//
+// # One frame
+//
+// All routes stand in one table (routes.go): method, pattern, who may, and the
+// endpoint. An endpoint is a handler in one of two forms (frame.go):
+//
+//	query(handler)            a GET; the request type binds path and query string
+//	command(status, handler)  POST, PUT, DELETE; the request type is the JSON body
+//
+// A handler is func(ctx, caller, Req) (Resp, error) and knows nothing of HTTP.
+// The frame does the rest, in this order, and does it alone: limit of the
+// body, panics, key (auth.go), role, content type, strict decoding (decode.go,
+// params.go), the check of members (package schema's Validate and Check
+// functions), the envelope, and the errors (errors.go: one total map). No
+// handler writes anything, an error least of all.
+//
+// # What it answers where the contract leaves a choice
+//
+//   - 201 for what creates (device_add, group_add, relation_add, key_add), 202
+//     for an order that is still sent, otherwise 200.
+//   - A body over the limit is 413, any other fault of a request 400. The
+//     message begins with the member at fault: "hardware.sn: required".
+//   - params of restart and upload_log may be left out or empty; what they hold
+//     would be ignored by the device, and so is refused.
+//   - Options that this server does not have (if_offline=queue, if_busy=wait,
+//     ttl_s, Idempotency-Key) are 400 not_offered: nobody shall believe to have
+//     got them.
+//   - A key that is limited to groups may neither manage keys nor add devices
+//     or groups: what it adds would be in none of its groups.
+//   - A Range of a log file that cannot be satisfied is answered by net/http,
+//     in plain text.
+//
+// # Presence
+//
+// Records of devices and their reports are overlaid with what the sessions
+// know now (live.go), because the store hears of it up to a second later.
+// Filters and counts by state are the store's.
+//
+// # What it never does
+//
+// It starts no goroutine: requests run on those of net/http, and nothing
+// outlives them. It reads no header to find where a request came from. It
+// answers no text of an error that is not a schema.Error, and prints no
+// password: they are of type secret on their way in.
+package northapi

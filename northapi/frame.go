@@ -1,0 +1,187 @@
+package northapi
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/edgetether/tether/schema"
+	"github.com/go-chi/chi/v5"
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// An endpoint reads one request, has it carried out for who asked, and
+// returns what to answer. It never writes: the frame alone does.
+type endpoint func(who caller, r *http.Request) (reply, error)
+
+// reply is what an endpoint answers, if it is no error.
+type reply struct {
+	status int
+	data   any // encoded in the envelope, unless it is a file
+}
+
+// statused is data that decides the status by itself.
+type statused interface{ status() int }
+
+// query makes the endpoint of a GET from its handler. The request type takes
+// its members from the path and the query string by bind.
+func query[Q any, P interface {
+	*Q
+	bind(*params)
+}, A any](handle func(context.Context, caller, Q) (A, error)) endpoint {
+	return func(who caller, r *http.Request) (reply, error) {
+		var q Q
+		if err := decodeParams(r, P(&q).bind); err != nil {
+			return reply{}, err
+		}
+		data, err := handle(r.Context(), who, q)
+		return reply{http.StatusOK, data}, err
+	}
+}
+
+// command makes the endpoint of a POST, PUT or DELETE from its handler. The
+// request type is the JSON body; check names the member that is wrong.
+func command[Q interface{ check() error }, A any](status int, handle func(context.Context, caller, Q) (A, error)) endpoint {
+	return func(who caller, r *http.Request) (reply, error) {
+		var q Q
+		if err := decodeBody(r, &q); err != nil {
+			return reply{}, err
+		}
+		if err := q.check(); err != nil {
+			return reply{}, err
+		}
+		data, err := handle(r.Context(), who, q)
+		if own, ok := any(data).(statused); ok && err == nil {
+			return reply{own.status(), data}, nil
+		}
+		return reply{status, data}, err
+	}
+}
+
+// serve is the frame that every route runs in. name is for the log.
+func (a *api) serve(name string, rt route) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, schema.MaxBody)
+		rep, err := a.attempt(rt, r)
+		if err != nil {
+			a.fail(w, name, err)
+			return
+		}
+		a.answer(w, r, name, rep)
+	}
+}
+
+// attempt has the request carried out. A panic becomes an error, which is
+// logged with its stack and answered like any other of the inside.
+func (a *api) attempt(rt route, r *http.Request) (rep reply, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
+		}
+	}()
+	var who caller
+	if rt.access.keyed() {
+		if who, err = a.authenticate(r); err != nil {
+			return reply{}, err
+		}
+		if err = rt.access.admits(who); err != nil {
+			return reply{}, err
+		}
+	}
+	return rt.endpoint(who, r)
+}
+
+// The envelopes of northbound section 1.
+type (
+	success struct {
+		Status string `json:"status"`
+		Data   any    `json:"data"`
+	}
+	failure struct {
+		Status  string `json:"status"`
+		Type    string `json:"type"`
+		Code    string `json:"code"`
+		Message string `json:"message"`
+		Data    any    `json:"data,omitzero"`
+	}
+)
+
+func (a *api) answer(w http.ResponseWriter, r *http.Request, name string, rep reply) {
+	if f, ok := rep.data.(file); ok {
+		f.serve(w, r)
+		return
+	}
+	body, err := encode(success{"success", rep.data})
+	if err != nil {
+		a.fail(w, name, err)
+		return
+	}
+	write(w, rep.status, body)
+}
+
+// fail answers err. What is of the inside is logged, and not told.
+func (a *api) fail(w http.ResponseWriter, name string, err error) {
+	e := schema.Public(err)
+	if e.Kind == schema.Internal {
+		a.Log(name, err)
+		e = errInternal
+	}
+	form := forms[e.Kind]
+	body, err := encode(failure{"fail", form.word, e.Code, e.Message, e.Data})
+	if err != nil {
+		a.Log(name, err)
+		body, _ = encode(failure{"fail", form.word, e.Code, e.Message, nil})
+	}
+	if e.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.FormatInt(seconds(e.RetryAfter), 10))
+	}
+	if e.Kind == schema.Unauthenticated {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+	}
+	write(w, form.status, body)
+}
+
+// seconds rounds up: who comes back too early is refused again.
+func seconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
+
+// encode is lenient with what a device once said in an order's data: what was
+// stored must remain readable.
+func encode(v any) ([]byte, error) {
+	return json.Marshal(v, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+}
+
+func write(w http.ResponseWriter, status int, body []byte) {
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	guard(h)
+	w.WriteHeader(status)
+	w.Write(body) // an error means that the caller is gone
+}
+
+// guard sets what every answer has: it is nobody's to keep, nor to guess the
+// type of.
+func guard(h http.Header) {
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+}
+
+func (a *api) notFound(w http.ResponseWriter, r *http.Request) {
+	a.fail(w, r.Method, errNoRoute)
+}
+
+func (a *api) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
+	var allowed []string
+	for _, method := range []string{get, post, put, del} {
+		if a.router.Match(chi.NewRouteContext(), method, r.URL.Path) {
+			allowed = append(allowed, method)
+		}
+	}
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
+	a.fail(w, r.Method, errNoMethod)
+}

@@ -1,0 +1,169 @@
+package northapi_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/edgetether/tether/northapi"
+	"github.com/edgetether/tether/schema"
+	"github.com/go-chi/chi/v5"
+)
+
+// row is what the matrix knows of a route: a request that succeeds, with
+// DEVICE, GROUP, ORDER and UPLOAD standing for the thing it is about.
+type row struct {
+	role   schema.Role
+	whole  bool // not for keys that are limited to groups
+	query  string
+	body   string
+	status int
+	code   string // of the 404 where the thing is missing; empty: it is about no one thing
+}
+
+var matrix = map[string]row{
+	"POST /device_add":                           {schema.Admin, true, "", `{"device_name":"n","hardware":{"sn":"new","model":"M"}}`, 201, ""},
+	"GET /device_query/{device_id}":              {schema.Viewer, false, "", "", 200, "device_not_found"},
+	"GET /device_query_all":                      {schema.Viewer, false, "?limit=5", "", 200, ""},
+	"PUT /device_update":                         {schema.Admin, false, "", `{"device_id":"DEVICE","device_name":"n"}`, 200, "device_not_found"},
+	"PUT /device_password_update":                {schema.Admin, false, "", `{"device_id":"DEVICE"}`, 200, "device_not_found"},
+	"DELETE /device_delete":                      {schema.Admin, false, "", `{"device_id":"DEVICE"}`, 200, "device_not_found"},
+	"GET /device_log_query/{device_id}":          {schema.Viewer, false, "", "", 200, "device_not_found"},
+	"GET /device_statusInfo_query/{device_id}":   {schema.Viewer, false, "", "", 200, "device_not_found"},
+	"POST /group_add":                            {schema.Admin, true, "", `{"group_name":"new"}`, 201, ""},
+	"GET /group_query/{group_id}":                {schema.Viewer, false, "", "", 200, "group_not_found"},
+	"GET /group_query_all":                       {schema.Viewer, false, "", "", 200, ""},
+	"PUT /group_update":                          {schema.Admin, false, "", `{"group_id":"GROUP","group_name":"n"}`, 200, "group_not_found"},
+	"DELETE /group_delete":                       {schema.Admin, false, "", `{"group_id":"GROUP"}`, 200, "group_not_found"},
+	"GET /group_devices_query/{group_id}":        {schema.Viewer, false, "", "", 200, "group_not_found"},
+	"DELETE /group_devices_delete":               {schema.Admin, false, "", `{"group_id":"GROUP","delete_devices":true}`, 200, "group_not_found"},
+	"GET /group_statusInfo_query/{group_id}":     {schema.Viewer, false, "", "", 200, "group_not_found"},
+	"GET /device_groups_query/{device_id}":       {schema.Viewer, false, "", "", 200, "device_not_found"},
+	"PUT /device_groups_update":                  {schema.Operator, false, "", `{"device_id":"DEVICE","group_ids":["103"]}`, 200, "device_not_found"},
+	"DELETE /device_groups_delete":               {schema.Operator, false, "", `{"device_id":"DEVICE"}`, 200, "device_not_found"},
+	"GET /relation_query/{device_id}/{group_id}": {schema.Viewer, false, "", "", 200, "device_not_found"},
+	"POST /relation_add":                         {schema.Operator, false, "", `{"device_id":"DEVICE","group_id":"103"}`, 201, "device_not_found"},
+	"DELETE /relation_delete":                    {schema.Operator, false, "", `{"device_id":"DEVICE","group_id":"GROUP"}`, 200, "device_not_found"},
+	"POST /give_order":                           {schema.Operator, false, "", `{"device_id":"DEVICE","order":"blink","params":{}}`, 200, "device_not_found"},
+	"GET /order_query/{order_id}":                {schema.Viewer, false, "", "", 200, "order_not_found"},
+	"GET /device_orders_query/{device_id}":       {schema.Viewer, false, "", "", 200, "device_not_found"},
+	"GET /device_logfile_query/{device_id}":      {schema.Viewer, false, "", "", 200, "device_not_found"},
+	"GET /device_logfile/{order_id}":             {schema.Viewer, false, "", "", 200, "logfile_not_found"},
+	"POST /key_add":                              {schema.Admin, true, "", `{"name":"n","role":"viewer"}`, 201, ""},
+	"GET /key_query_all":                         {schema.Admin, true, "", "", 200, ""},
+	"POST /key_revoke":                           {schema.Admin, true, "", `{"key_id":"450"}`, 200, ""},
+}
+
+// things are whose device, group, order and upload a request is about.
+var things = map[string]*strings.Replacer{
+	"own":     replacer(ownDevice, ownGroup, ownOrder, ownUpload),
+	"foreign": replacer(foreignDevice, foreignGroup, foreignOrder, foreignUpload),
+	"missing": replacer(missing, missing, missing, missing),
+}
+
+func replacer(device, group, order, upload string) *strings.Replacer {
+	return strings.NewReplacer("DEVICE", device, "{device_id}", device, "GROUP", group, "{group_id}", group,
+		"UPLOAD", upload, "device_logfile/{order_id}", "device_logfile/"+upload, "{order_id}", order)
+}
+
+// ask has the holder of a kind of key make the row's request in a new world.
+func (x row) ask(t *testing.T, kind, route, thing string) answer {
+	method, pattern, _ := strings.Cut(route, " ")
+	whose := things[thing]
+	return newWorld(t).do(kind, method, northapi.Base+whose.Replace(pattern)+x.query, whose.Replace(x.body))
+}
+
+// TestT22_T28_EveryRouteEveryKey holds every route to the role and the scope
+// of every kind of key. A route that the table does not know fails.
+func TestT22_T28_EveryRouteEveryKey(t *testing.T) {
+	routes := 0
+	err := chi.Walk(newWorld(t).handler.(chi.Routes), func(method, pattern string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
+		service, ok := strings.CutPrefix(pattern, northapi.Base)
+		if !ok {
+			return nil // health, which asks for no key
+		}
+		routes++
+		name := method + " " + service
+		x, ok := matrix[name]
+		if !ok {
+			return fmt.Errorf("%s has no row in the matrix", name)
+		}
+		t.Run(name, func(t *testing.T) { x.holds(t, name) })
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if routes != len(matrix) {
+		t.Errorf("%d routes, %d rows", routes, len(matrix))
+	}
+}
+
+func (x row) holds(t *testing.T, route string) {
+	none := x.ask(t, "", route, "own").want(t, 401, "unauthenticated")
+	revoked := x.ask(t, "revoked", route, "own").want(t, 401, "unauthenticated")
+	unknown := x.ask(t, "nobody's", route, "missing").want(t, 401, "unauthenticated")
+	if none.body != revoked.body || none.body != unknown.body {
+		t.Errorf("differing bytes: %s %s %s", none.body, revoked.body, unknown.body)
+	}
+	for _, role := range []schema.Role{schema.Viewer, schema.Operator, schema.Admin} {
+		for _, thing := range []string{"own", "foreign", "missing"} {
+			t.Run(string(role)+" "+thing, func(t *testing.T) { x.cell(t, route, role, thing) })
+		}
+	}
+}
+
+// cell asks for one thing with an unlimited and with a scoped key of a role.
+func (x row) cell(t *testing.T, route string, role schema.Role, thing string) {
+	unlimited, scoped := x.ask(t, string(role), route, thing), x.ask(t, "scoped "+string(role), route, thing)
+	switch {
+	case !role.Allows(x.role):
+		unlimited.want(t, 403, "forbidden")
+		scoped.want(t, 403, "forbidden")
+		return
+	case thing == "missing" && x.code != "":
+		unlimited.want(t, 404, x.code)
+	default:
+		unlimited.want(t, x.status, "")
+	}
+	switch {
+	case x.whole:
+		scoped.want(t, 403, "forbidden")
+	case thing == "own" || x.code == "":
+		scoped.want(t, x.status, "")
+	default:
+		gone := x.ask(t, "scoped "+string(role), route, "missing")
+		if scoped.want(t, 404, x.code); scoped.body != gone.body {
+			t.Errorf("foreign %s, missing %s", scoped.body, gone.body)
+		}
+	}
+}
+
+// TestT22_ListsAreScoped: what a scoped key lists is its own alone.
+func TestT22_ListsAreScoped(t *testing.T) {
+	w := newWorld(t)
+	for path, want := range map[string]string{
+		"device_query_all":                              ownDevice,
+		"device_query_all?group_id=" + foreignGroup:     "",
+		"group_query_all":                               ownGroup,
+		"group_devices_query/" + ownGroup:               ownDevice,
+		"device_groups_query/" + ownDevice:              ownGroup,
+		"group_statusInfo_query/" + ownGroup:            ownDevice,
+		"device_orders_query/" + ownDevice:              ownOrder,
+		"device_logfile_query/" + ownDevice:             ownUpload,
+		"device_log_query/" + ownDevice + "?kind=login": ownDevice,
+	} {
+		a := w.do("scoped viewer", get, path, "").want(t, 200, "")
+		for _, foreign := range []string{foreignDevice, foreignGroup, foreignOrder, foreignUpload} {
+			if strings.Contains(string(a.Data), `"`+foreign+`"`) {
+				t.Errorf("%s shows what is foreign: %s", path, a.Data)
+			}
+		}
+		if !strings.Contains(string(a.Data), want) {
+			t.Errorf("%s does not show %s: %s", path, want, a.Data)
+		}
+	}
+	body := fmt.Sprintf(`{"device_id":%q,"group_id":%q}`, ownDevice, foreignGroup)
+	w.do("scoped operator", post, "relation_add", body).want(t, 404, "group_not_found")
+}

@@ -1,0 +1,69 @@
+package northapi
+
+import "net/http"
+
+const (
+	get  = http.MethodGet
+	post = http.MethodPost
+	put  = http.MethodPut
+	del  = http.MethodDelete
+)
+
+// route is one row of the table: who may ask for what, and what answers.
+type route struct {
+	method, pattern string
+	access          access
+	endpoint        endpoint
+}
+
+// services are the routes under Base (northbound section 3).
+func (a *api) services() []route {
+	return []route{
+		{post, "/device_add", whole, command(http.StatusCreated, a.deviceAdd)},
+		{get, "/device_query/{device_id}", viewer, query(a.deviceQuery)},
+		{get, "/device_query_all", viewer, query(a.deviceQueryAll)},
+		{put, "/device_update", admin, command(http.StatusOK, a.deviceUpdate)},
+		{put, "/device_password_update", admin, command(http.StatusOK, a.devicePasswordUpdate)},
+		{del, "/device_delete", admin, command(http.StatusOK, a.deviceDelete)},
+		{get, "/device_log_query/{device_id}", viewer, query(a.deviceLogQuery)},
+		{get, "/device_statusInfo_query/{device_id}", viewer, query(a.deviceStatusQuery)},
+
+		{post, "/group_add", whole, command(http.StatusCreated, a.groupAdd)},
+		{get, "/group_query/{group_id}", viewer, query(a.groupQuery)},
+		{get, "/group_query_all", viewer, query(a.groupQueryAll)},
+		{put, "/group_update", admin, command(http.StatusOK, a.groupUpdate)},
+		{del, "/group_delete", admin, command(http.StatusOK, a.groupDelete)},
+		{get, "/group_devices_query/{group_id}", viewer, query(a.groupDevicesQuery)},
+		{del, "/group_devices_delete", admin, command(http.StatusOK, a.groupDevicesDelete)},
+		{get, "/group_statusInfo_query/{group_id}", viewer, query(a.groupStatusQuery)},
+
+		{get, "/device_groups_query/{device_id}", viewer, query(a.deviceGroupsQuery)},
+		{put, "/device_groups_update", operator, command(http.StatusOK, a.deviceGroupsUpdate)},
+		{del, "/device_groups_delete", operator, command(http.StatusOK, a.deviceGroupsDelete)},
+		{get, "/relation_query/{device_id}/{group_id}", viewer, query(a.relationQuery)},
+		{post, "/relation_add", operator, command(http.StatusCreated, a.relationAdd)},
+		{del, "/relation_delete", operator, command(http.StatusOK, a.relationDelete)},
+
+		{post, "/give_order", operator, command(http.StatusOK, a.giveOrder)},
+		{get, "/order_query/{order_id}", viewer, query(a.orderQuery)},
+		{get, "/device_orders_query/{device_id}", viewer, query(a.deviceOrdersQuery)},
+		{get, "/device_logfile_query/{device_id}", viewer, query(a.logFileQuery)},
+		{get, "/device_logfile/{order_id}", viewer, query(a.logFile)},
+
+		{post, "/key_add", whole, command(http.StatusCreated, a.keyAdd)},
+		{get, "/key_query_all", whole, query(a.keyQueryAll)},
+		{post, "/key_revoke", whole, command(http.StatusOK, a.keyRevoke)},
+	}
+}
+
+// probes are the routes outside Base that need no key.
+func (a *api) probes() []route {
+	return []route{
+		{get, "/healthz", anyone, query(a.healthz)},
+		{get, "/readyz", anyone, query(a.readyz)},
+	}
+}
+
+func (a *api) mount(pattern string, rt route) {
+	a.router.Method(rt.method, pattern, a.serve(rt.method+" "+pattern, rt))
+}
