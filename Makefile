@@ -1,0 +1,61 @@
+# make demo     a server, a simulated device and some orders, on loopback
+# make test     everything that must hold, in under ten minutes on two cores
+# make check    what must hold before a commit: format, vet, staticcheck, test, tidy
+# make soak     the same tests many times over, and every fuzz target for a while
+# make bench    all benchmarks, in the form that benchstat compares
+# make build    static binaries in bin/
+
+SHELL     := bash
+.SHELLFLAGS := -eu -o pipefail -c
+GO        ?= go
+# A package that takes longer than this hangs.
+TIMEOUT   ?= 8m
+FUZZTIME  ?= 60s
+SOAKCOUNT ?= 10
+BENCH     ?= .
+COUNT     ?= 6
+
+.PHONY: demo test check soak bench build needs vet format staticcheck race tidy fuzz
+
+demo:
+	$(GO) run ./cmd/tether demo
+
+test: needs vet race
+
+check: format vet staticcheck test tidy
+
+needs:
+	@.ci/needs
+
+vet:
+	$(GO) vet ./...
+
+format:
+	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "not formatted:" $$files; exit 1; fi
+
+staticcheck:
+	$(GO) tool staticcheck ./...
+
+tidy:
+	$(GO) mod tidy -diff
+
+race:
+	@$(GO) test -race -v -timeout $(TIMEOUT) ./... 2>&1 | awk -f .ci/report.awk
+
+# Tests that can do more when there is time for it read TETHER_SOAK.
+soak: needs fuzz
+	@TETHER_SOAK=1 $(GO) test -race -v -count $(SOAKCOUNT) -timeout 12h ./... 2>&1 | awk -f .ci/report.awk
+
+fuzz:
+	@for package in $$($(GO) list ./...); do \
+		for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+			echo "== $$package $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package; \
+		done; \
+	done
+
+bench:
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) -timeout 2h ./...
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/ ./cmd/...
