@@ -1,11 +1,16 @@
 package rpc
 
 import (
-	"context"
+	"errors"
+	"io"
 	"net"
-	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
 
 	"github.com/edgetether/tether/schema"
+	"github.com/gorilla/websocket"
 )
 
 // Handler is what a peer does with what arrives. Its methods run on the
@@ -17,13 +22,6 @@ type Handler interface {
 	Request(r *Request)
 	// Late is called for the response to a call that was given up, once.
 	Late(id uint64, resp Response)
-}
-
-// Response is the answer to a call.
-type Response struct {
-	Result  []byte        // raw JSON; nil if Err is set
-	Err     *schema.Error // the other side's error, mapped back
-	RPCCode int           // its JSON-RPC code
 }
 
 // End says why a connection ended.
@@ -61,97 +59,236 @@ type Stats struct {
 
 // Peer is one side of a connection. Its methods are safe from any goroutine.
 type Peer struct {
+	o    Options
+	ws   *websocket.Conn
+	conn *frameConn
+	out  outbox
 	done chan struct{}
+
+	closing atomic.Bool // the end has a cause; what still arrives is discarded
+	strikes int         // malformed messages or unasked responses in a row; the reader's
+
+	messages, malformed, unasked atomic.Uint64
+
+	mu       sync.Mutex
+	end      End
+	hangup   *time.Timer // closes the socket if the other side's close frame does not come
+	inFlight []*Request  // not yet answered
+	calls    callTable
 }
 
-// Upgrade answers a WebSocket handshake. If it fails, it has answered the
-// HTTP error itself. The HTTP handler may return while the peer lives on.
-func Upgrade(w http.ResponseWriter, r *http.Request, o Options) (*Peer, error) { return nil, nil }
-
-// Dial connects to url, ws or wss. A handshake that was refused is a
-// *HandshakeError.
-func Dial(ctx context.Context, url string, o Options) (*Peer, error) { return nil, nil }
-
-// Pipe returns the two ends of a connection in memory.
-func Pipe(server, client Options) (srv, cli *Peer, err error) { return nil, nil, nil }
-
-// HandshakeError is a handshake that the server refused.
-type HandshakeError struct {
-	Status int // HTTP
+func newPeer(ws *websocket.Conn, conn *frameConn, o Options) *Peer {
+	p := &Peer{o: o, ws: ws, conn: conn, done: make(chan struct{})}
+	p.out.ws, p.out.max, p.out.timeout = ws, o.MaxOutbox, o.WriteTimeout
+	p.out.sent, p.out.failed = p.awaitClose, p.writeFailed
+	ws.SetPingHandler(p.transportPing)
+	ws.SetPongHandler(func(string) error { p.admit(); return nil })
+	ws.SetCloseHandler(func(int, string) error { return nil }) // answered through the outbox, by finish
+	return p
 }
-
-func (e *HandshakeError) Error() string { return "rpc: handshake refused: " + http.StatusText(e.Status) }
 
 // Serve reads until the connection ends and returns why it did, when all that
 // the peer has started is stopped. Call it once.
-func (p *Peer) Serve(h Handler) End { return End{} }
-
-// Call sends a request and returns its id; it never blocks. done is called at
-// most once, on the goroutine of Serve, in the order of receipt with requests.
-// It is not called after Forget, nor if the connection ends first.
-func (p *Peer) Call(method string, params any, done func(Response)) (id uint64, err error) {
-	return 0, nil
+func (p *Peer) Serve(h Handler) End {
+	defer close(p.done)
+	p.finish(p.readMessages(h))
+	p.Abort()
+	p.out.stop()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.hangup != nil {
+		p.hangup.Stop()
+	}
+	return p.end
 }
 
-// Forget gives a call up. A response that still comes goes to Handler.Late.
-func (p *Peer) Forget(id uint64) {}
+// readMessages hands over one message after the other until reading fails.
+func (p *Peer) readMessages(h Handler) error {
+	for {
+		_, r, err := p.ws.NextReader()
+		if err != nil {
+			return err
+		}
+		b := buffers.Get().(*buffer)
+		err = b.readAll(r)
+		if err == nil && !p.closing.Load() {
+			p.receive(b.bytes, h)
+		}
+		buffers.Put(b)
+		if err != nil {
+			return err
+		}
+	}
+}
 
-// Notify sends a notification; it never blocks.
-func (p *Peer) Notify(method string, params any) error { return nil }
+// receive takes one whole message. Nothing of raw is kept.
+func (p *Peer) receive(raw []byte, h Handler) {
+	p.messages.Add(1)
+	if !p.admit() {
+		return
+	}
+	if !utf8.Valid(raw) {
+		p.fail(ReasonUTF8, schema.CloseUTF8)
+		return
+	}
+	if p.dispatch(raw, h) {
+		p.strikes = 0
+		return
+	}
+	if p.strikes++; p.strikes >= schema.MaxMalformed {
+		p.fail(ReasonMalformed, schema.ClosePolicy)
+	}
+}
+
+// admit asks Options.Admit and closes the connection if it refuses.
+func (p *Peer) admit() bool {
+	if p.o.Admit == nil || p.o.Admit() {
+		return true
+	}
+	p.fail(ReasonFlood, schema.ClosePolicy)
+	return false
+}
+
+func (p *Peer) transportPing(payload string) error {
+	if p.admit() {
+		p.out.answerPing(payload)
+	}
+	return nil
+}
+
+// finish brings the connection to its end after reading has failed with err:
+// both close frames are exchanged as far as there is somebody to do it with.
+func (p *Peer) finish(err error) {
+	var bad *frameError
+	var closed *websocket.CloseError
+	switch {
+	case errors.As(err, &bad):
+		p.settle(End{Reason: bad.reason, Code: bad.code, Text: bad.text})
+		p.out.close(bad.code, bad.text)
+		p.conn.discard()
+	case errors.As(err, &closed) && closed.Code != websocket.CloseAbnormalClosure:
+		code := schema.CloseCode(closed.Code)
+		if code == websocket.CloseNoStatusReceived {
+			code = 0
+		}
+		p.settle(End{Reason: ReasonClosedByPeer, Code: code, Text: closed.Text})
+		p.out.close(code, "")
+	case errors.As(err, &closed), errors.Is(err, io.EOF):
+		p.settle(End{Reason: ReasonEOF, Err: err})
+		return
+	default:
+		p.settle(End{Reason: ReasonReset, Err: err})
+		return
+	}
+	p.awaitClose()
+	p.out.stop()
+}
+
+// settle notes why the connection ends; the first cause counts.
+func (p *Peer) settle(e End) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.end.Reason == "" {
+		p.end = e
+		p.closing.Store(true)
+	}
+}
 
 // Close ends the connection in good order and never blocks: a close frame goes
 // out after what is waiting to be written, then the other side's is awaited,
 // and the socket is closed. Only the first call counts.
-func (p *Peer) Close(code schema.CloseCode, reason string) {}
+func (p *Peer) Close(code schema.CloseCode, reason string) {
+	p.settle(End{Reason: ReasonClosed, Code: code, Text: reason})
+	p.out.close(code, reason)
+}
+
+// fail closes the connection for a fault of the other side.
+func (p *Peer) fail(reason string, code schema.CloseCode) {
+	p.settle(End{Reason: reason, Code: code, Text: reason})
+	p.out.close(code, reason)
+}
 
 // Abort closes the socket at once.
-func (p *Peer) Abort() {}
+func (p *Peer) Abort() {
+	p.settle(End{Reason: ReasonClosed})
+	p.conn.Close() //nolint:errcheck // there is nobody to tell
+	p.calls.stop()
+}
+
+// awaitClose starts the time within which the closing must be over.
+func (p *Peer) awaitClose() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.hangup == nil {
+		p.hangup = time.AfterFunc(p.o.CloseTimeout, p.Abort)
+	}
+}
+
+// writeFailed ends the connection: part of a frame may have gone out, so that
+// nothing can follow it.
+func (p *Peer) writeFailed(err error) {
+	reason := ReasonReset
+	var network net.Error
+	if errors.As(err, &network) && network.Timeout() {
+		reason = ReasonWriteTimeout
+	}
+	p.settle(End{Reason: reason, Err: err})
+	p.Abort()
+}
+
+// send puts a message into the outbox. A peer that lets it fill up is ended.
+func (p *Peer) send(message []byte) error {
+	err := p.out.push(message)
+	if errors.Is(err, errOutboxFull) {
+		p.settle(End{Reason: ReasonOutboxFull, Err: err})
+		p.Abort()
+		return ErrClosed
+	}
+	return err
+}
 
 // SetMaxMessage changes the limit for messages that begin from now on.
-func (p *Peer) SetMaxMessage(n int) {}
+func (p *Peer) SetMaxMessage(n int) { p.conn.scan.max.Store(int64(n)) }
 
 // RemoteAddr is the other side's address.
-func (p *Peer) RemoteAddr() net.Addr { return nil }
+func (p *Peer) RemoteAddr() net.Addr { return p.conn.RemoteAddr() }
 
 // Subprotocol is what the handshake agreed on; empty if nothing.
-func (p *Peer) Subprotocol() string { return "" }
+func (p *Peer) Subprotocol() string { return p.ws.Subprotocol() }
 
 // Done is closed when Serve has ended.
 func (p *Peer) Done() <-chan struct{} { return p.done }
 
 // Stats returns the counters.
-func (p *Peer) Stats() Stats { return Stats{} }
-
-// Request is a request or notification of the other side. It stays valid
-// after Handler.Request has returned.
-type Request struct {
-	Method string
-	Params []byte // raw JSON, an object or array; nil if absent
+func (p *Peer) Stats() Stats {
+	return Stats{
+		Messages:  p.messages.Load(),
+		Malformed: p.malformed.Load(),
+		Unasked:   p.unasked.Load(),
+	}
 }
 
-// IsNotification says that no answer is wanted; Reply and Fail do nothing.
-func (r *Request) IsNotification() bool { return false }
+// buffer holds one message while it is handled. Buffers are shared by all
+// peers: an idle connection has none.
+type buffer struct{ bytes []byte }
 
-// InBatch says that the request came in a batch.
-func (r *Request) InBatch() bool { return false }
+var buffers = sync.Pool{New: func() any { return &buffer{make([]byte, 0, 1024)} }}
 
-// Reply answers with a result. The first of Reply and Fail counts; both are
-// safe from any goroutine and never block.
-func (r *Request) Reply(result any) {}
-
-// Fail answers with an error: a schema.Error as errors.go maps it, any other
-// as an internal error of which nothing is told.
-func (r *Request) Fail(err error) {}
-
-// Decode decodes the params into v.
-func (r *Request) Decode(v any) error { return nil }
-
-// Decode decodes raw into v. Names are case-sensitive, unknown members are
-// ignored. Its error is of kind schema.Invalid and names the member at fault.
-func Decode(raw []byte, v any) error { return nil }
-
-// ErrorCode is the JSON-RPC code of a kind of error.
-func ErrorCode(k schema.Kind) int { return 0 }
-
-// FromCode is the kind of error of a JSON-RPC code; Internal if unknown.
-func FromCode(code int) schema.Kind { return 0 }
+// readAll reads r to its end. The buffer grows with what has come, never with
+// what was claimed.
+func (b *buffer) readAll(r io.Reader) error {
+	b.bytes = b.bytes[:0]
+	for {
+		if len(b.bytes) == cap(b.bytes) {
+			b.bytes = append(b.bytes, 0)[:len(b.bytes)]
+		}
+		n, err := r.Read(b.bytes[len(b.bytes):cap(b.bytes)])
+		b.bytes = b.bytes[:len(b.bytes)+n]
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,373 @@
+package rpc
+
+import (
+	"encoding/binary"
+	"errors"
+	"net"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/edgetether/tether/schema"
+)
+
+// The WebSocket library hides fragments, the first byte of a message and the
+// length that a frame claims. The scanner below sees them: it sits under the
+// library, on the plain text of the connection, and follows the frame headers
+// as they pass. Payload is skipped, not looked at. It holds every rule of
+// frames, so that a broken one never reaches the library.
+
+// frameError is a frame, or the lack of one, that ends the connection.
+type frameError struct {
+	reason string
+	code   schema.CloseCode
+	text   string
+}
+
+func (e *frameError) Error() string { return "rpc: " + e.reason + ": " + e.text }
+
+func broken(text string) *frameError {
+	return &frameError{ReasonProtocol, schema.CloseProtocol, text}
+}
+
+var (
+	errBinary    = &frameError{ReasonBinary, schema.CloseBinary, "binary frame"}
+	errTooBig    = &frameError{ReasonTooBig, schema.CloseTooBig, "message too big"}
+	errFragments = &frameError{ReasonFragments, schema.ClosePolicy, "too many fragments"}
+	errSlow      = &frameError{ReasonSlowMessage, schema.ClosePolicy, "message not whole in time"}
+)
+
+// Opcodes and bits of RFC 6455 section 5.2.
+const (
+	opContinuation = 0x0
+	opText         = 0x1
+	opBinary       = 0x2
+	opClose        = 0x8
+	opPing         = 0x9
+	opPong         = 0xA
+
+	bitFin     = 0x80
+	bitsRSV    = 0x70
+	bitControl = 0x08
+	bitMask    = 0x80
+
+	maxHeader  = 14
+	maxControl = 125 // payload of a control frame
+)
+
+// scanner follows the frames of one direction of a connection.
+type scanner struct {
+	masked bool         // what the other side must do: clients mask, servers do not
+	max    atomic.Int64 // bytes of a message
+	http   httpHead     // a client's connection begins with the handshake's answer
+
+	header [maxHeader]byte
+	n      int    // bytes of header that are here
+	left   uint64 // payload of the current frame that is still to come
+	final  bool   // the current frame is the last of its message
+
+	open      bool // a message has begun, its last frame has not ended
+	size      uint64
+	fragments int
+	idle      bool // between two messages at some point of the last feed
+
+	draining bool // after an error: rules are off, a close frame is looked for
+	closed   bool // draining has found it
+}
+
+// feed follows the frames in b. On an error it returns how much of b came
+// before the frame at fault, and drains from there on.
+func (s *scanner) feed(b []byte) (good int, err *frameError) {
+	s.idle = false
+	i := s.http.skip(b)
+	good = len(b)
+	for start := i; i < len(b); {
+		if s.left > 0 {
+			skip := min(uint64(len(b)-i), s.left)
+			i += int(skip)
+			s.left -= skip
+			s.endFrame()
+			continue
+		}
+		if s.n == 0 {
+			start = i
+		}
+		s.header[s.n] = b[i]
+		s.n++
+		i++
+		if e := s.step(); e != nil && !s.draining {
+			err, good, s.draining = e, start, true
+		}
+		s.beginPayload()
+	}
+	return good, err
+}
+
+// step checks the header as far as it has come. The first two bytes are
+// judged at once: the library would judge them too.
+func (s *scanner) step() *frameError {
+	switch {
+	case s.n == 2:
+		return s.checkBits()
+	case s.n == s.headerSize():
+		return s.checkSize()
+	}
+	return nil
+}
+
+func (s *scanner) opcode() byte    { return s.header[0] & 0x0F }
+func (s *scanner) isControl() bool { return s.header[0]&bitControl != 0 }
+
+func (s *scanner) headerSize() int {
+	if s.n < 2 {
+		return maxHeader
+	}
+	size := 2
+	switch s.header[1] &^ bitMask {
+	case 126:
+		size += 2
+	case 127:
+		size += 8
+	}
+	if s.header[1]&bitMask != 0 {
+		size += 4
+	}
+	return size
+}
+
+func (s *scanner) payload() uint64 {
+	switch n := s.header[1] &^ bitMask; n {
+	case 126:
+		return uint64(binary.BigEndian.Uint16(s.header[2:]))
+	case 127:
+		return binary.BigEndian.Uint64(s.header[2:])
+	default:
+		return uint64(n)
+	}
+}
+
+func (s *scanner) checkBits() *frameError {
+	switch {
+	case s.header[0]&bitsRSV != 0:
+		return broken("reserved bits")
+	case (s.header[1]&bitMask != 0) != s.masked:
+		return broken("mask")
+	case s.isControl():
+		return s.checkControl()
+	}
+	switch s.opcode() {
+	case opContinuation:
+		if !s.open {
+			return broken("continuation of nothing")
+		}
+	case opText:
+		if s.open {
+			return broken("message inside a message")
+		}
+	case opBinary:
+		return errBinary
+	default:
+		return broken("opcode")
+	}
+	if s.fragments >= schema.MaxFragments {
+		return errFragments
+	}
+	if s.headerSize() == 2 {
+		return s.checkSize()
+	}
+	return nil
+}
+
+func (s *scanner) checkControl() *frameError {
+	n := s.header[1] &^ bitMask
+	switch op := s.opcode(); {
+	case op != opClose && op != opPing && op != opPong:
+		return broken("opcode")
+	case s.header[0]&bitFin == 0:
+		return broken("control frame in fragments")
+	case n > maxControl:
+		return broken("control frame too long")
+	case op == opClose && n == 1:
+		return broken("half a close code")
+	}
+	return nil
+}
+
+// checkSize compares what the frame claims with the limit: nothing of a
+// message that is too big is ever held.
+func (s *scanner) checkSize() *frameError {
+	if s.isControl() {
+		return nil
+	}
+	if limit := uint64(s.max.Load()); s.payload() > limit || s.size+s.payload() > limit {
+		return errTooBig
+	}
+	return nil
+}
+
+// beginPayload goes over from a whole header to the payload.
+func (s *scanner) beginPayload() {
+	if s.n < 2 || s.n < s.headerSize() {
+		return
+	}
+	s.n = 0
+	s.left = s.payload()
+	if s.draining {
+		s.closed = s.closed || s.opcode() == opClose
+		return
+	}
+	if s.isControl() {
+		s.endFrame()
+		return
+	}
+	s.open = true
+	s.final = s.header[0]&bitFin != 0
+	s.fragments++
+	s.size += s.left
+	s.endFrame()
+}
+
+// endFrame notes the end of a frame, and of a message, once nothing is left.
+func (s *scanner) endFrame() {
+	if s.left > 0 {
+		return
+	}
+	if !s.isControl() && s.final {
+		s.open, s.size, s.fragments = false, 0, 0
+	}
+	s.idle = s.idle || !s.open
+}
+
+// pending says that a message or frame has begun and is not whole.
+func (s *scanner) pending() bool { return s.open || s.n > 0 || s.left > 0 }
+
+// httpHead finds the end of an HTTP response's head.
+type httpHead struct {
+	pending bool
+	newline bool // the last byte ended a line
+}
+
+// skip returns how much of b belongs to the head.
+func (h *httpHead) skip(b []byte) int {
+	if !h.pending {
+		return 0
+	}
+	for i, c := range b {
+		if c == '\n' && h.newline {
+			h.pending = false
+			return i + 1
+		}
+		if c != '\r' {
+			h.newline = c == '\n'
+		}
+	}
+	return len(b)
+}
+
+// oversleep is how late a deadline must be to be no deadline of the peer: the
+// process was paused, and the bytes may lie in the kernel.
+const oversleep = time.Second
+
+// frameConn is a connection with a scanner over what is read. It bounds the
+// time from a message's first byte to its last; a message that arrives whole
+// in one Read costs nothing. Only the reader uses it, but for Write and Close.
+type frameConn struct {
+	net.Conn
+	scan     scanner
+	timeout  time.Duration
+	deadline time.Time // of the message being received; zero: none
+	err      error     // what every further Read returns
+}
+
+func newFrameConn(conn net.Conn, o Options, server bool) *frameConn {
+	c := &frameConn{Conn: conn, timeout: o.MessageTimeout}
+	c.scan.masked = server
+	c.scan.http.pending = !server
+	c.scan.max.Store(int64(o.MaxMessage))
+	return c
+}
+
+// Read reads, up to the first frame that breaks a rule.
+func (c *frameConn) Read(p []byte) (int, error) {
+	if c.err != nil {
+		return 0, c.err
+	}
+	n, err := c.read(p)
+	good, bad := c.scan.feed(p[:n])
+	if bad == nil && err == nil {
+		bad = c.watch()
+	}
+	if bad != nil {
+		n, err, c.err = good, nil, bad
+		if n == 0 {
+			err = bad
+		}
+	}
+	return n, err
+}
+
+// read is one Read of the network. The time in which nobody read, because the
+// handler or the whole process was held up, is not the other side's.
+func (c *frameConn) read(p []byte) (int, error) {
+	for {
+		if !c.deadline.IsZero() && !time.Now().Before(c.deadline) {
+			c.arm()
+		}
+		n, err := c.Conn.Read(p)
+		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) || c.deadline.IsZero() {
+			return n, err
+		}
+		if time.Since(c.deadline) < oversleep {
+			return 0, errSlow
+		}
+	}
+}
+
+// watch arms the deadline when a message has begun and clears it when none is
+// on its way.
+func (c *frameConn) watch() *frameError {
+	armed := !c.deadline.IsZero()
+	switch {
+	case !c.scan.pending():
+		if armed {
+			c.disarm()
+		}
+	case !armed || c.scan.idle:
+		c.arm()
+	case !time.Now().Before(c.deadline):
+		return errSlow
+	}
+	return nil
+}
+
+func (c *frameConn) arm() {
+	c.deadline = time.Now().Add(c.timeout)
+	c.Conn.SetReadDeadline(c.deadline) //nolint:errcheck // a closed connection says so when read
+}
+
+func (c *frameConn) disarm() {
+	c.deadline = time.Time{}
+	c.Conn.SetReadDeadline(time.Time{}) //nolint:errcheck // as above
+}
+
+// rearm sets the deadline again after somebody else has cleared it.
+func (c *frameConn) rearm() {
+	if !c.deadline.IsZero() {
+		c.arm()
+	}
+}
+
+// discard reads on after an error until the other side's close frame or the
+// connection's end, so that our close frame is not overtaken by a reset.
+func (c *frameConn) discard() {
+	c.disarm()
+	c.scan.draining = true
+	b := make([]byte, 1024)
+	for !c.scan.closed {
+		n, err := c.Conn.Read(b)
+		c.scan.feed(b[:n])
+		if err != nil {
+			return
+		}
+	}
+}

@@ -1,0 +1,180 @@
+package rpc
+
+import (
+	"errors"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/edgetether/tether/schema"
+	"github.com/gorilla/websocket"
+)
+
+// ErrClosed is returned for what cannot be sent any more.
+var ErrClosed = errors.New("rpc: connection closed")
+
+var errOutboxFull = errors.New("rpc: too much is waiting to be written")
+
+// outbox is what waits to be written, bounded in bytes. Nobody who puts
+// something in ever waits for the network: a goroutine writes, and exists only
+// while there is something to write. It is the only writer of the connection.
+type outbox struct {
+	ws      *websocket.Conn
+	max     int
+	timeout time.Duration      // for each write
+	sent    func()             // the close frame was written
+	failed  func(reason error) // a write failed: the frame boundary is lost
+
+	mu      sync.Mutex
+	waiting []frame
+	bytes   int
+	pong    []byte // the answer to the newest ping; nil: none
+	closed  bool   // nothing more is accepted
+	writing bool   // the goroutine exists
+	writers sync.WaitGroup
+}
+
+type frame struct {
+	kind int // of websocket: TextMessage, PongMessage, CloseMessage
+	data []byte
+}
+
+// push puts a text message in.
+func (o *outbox) push(data []byte) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed {
+		return ErrClosed
+	}
+	if o.bytes+len(data) > o.max {
+		o.closed = true
+		return errOutboxFull
+	}
+	o.put(frame{websocket.TextMessage, data})
+	return nil
+}
+
+// answerPing puts a pong in. Only the newest is kept: RFC 6455 section 5.5.3
+// allows it, and a flood of pings then costs no memory.
+func (o *outbox) answerPing(payload string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed {
+		return
+	}
+	o.pong = append(make([]byte, 0, len(payload)), payload...)
+	o.start()
+}
+
+// close puts a close frame in, after which nothing is accepted. Without a
+// code it is the empty one that answers an empty one.
+func (o *outbox) close(code schema.CloseCode, text string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed {
+		return
+	}
+	o.closed = true
+	data := []byte{}
+	if code != 0 {
+		data = websocket.FormatCloseMessage(int(code), cut(text, maxControl-2))
+	}
+	o.put(frame{websocket.CloseMessage, data})
+}
+
+// stop accepts nothing more and waits for the writer to end: when it has
+// written what waits, or at once if the socket is closed.
+func (o *outbox) stop() {
+	o.mu.Lock()
+	o.closed = true
+	o.mu.Unlock()
+	o.writers.Wait()
+}
+
+// put needs the lock.
+func (o *outbox) put(f frame) {
+	o.waiting = append(o.waiting, f)
+	o.bytes += len(f.data)
+	o.start()
+}
+
+// start needs the lock.
+func (o *outbox) start() {
+	if !o.writing {
+		o.writing = true
+		o.writers.Go(o.write)
+	}
+}
+
+// write is the goroutine.
+func (o *outbox) write() {
+	var batch []frame
+	for {
+		var more bool
+		if batch, more = o.take(batch); !more {
+			return
+		}
+		for i, f := range batch {
+			if err := o.writeFrame(f); err != nil {
+				o.failed(err)
+				return // writing stays set: nothing is ever written again
+			}
+			batch[i] = frame{}
+		}
+	}
+}
+
+// take swaps the frames that wait for the empty batch of those just written.
+func (o *outbox) take(batch []frame) (next []frame, more bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	next = o.waiting
+	o.waiting = batch[:0]
+	if o.pong != nil {
+		next = append([]frame{{websocket.PongMessage, o.pong}}, next...)
+		o.pong = nil
+	}
+	if len(next) == 0 {
+		o.writing = false
+		o.waiting = keep(next, batch)
+		return nil, false
+	}
+	return next, true
+}
+
+// keep picks what an idle connection holds on to: a short queue, or none.
+func keep(a, b []frame) []frame {
+	const short = 4
+	for _, q := range [][]frame{a, b} {
+		if c := cap(q); c > 0 && c <= short {
+			return q[:0]
+		}
+	}
+	return nil
+}
+
+func (o *outbox) writeFrame(f frame) error {
+	o.ws.SetWriteDeadline(time.Now().Add(o.timeout)) //nolint:errcheck // never fails
+	err := o.ws.WriteMessage(f.kind, f.data)
+	o.mu.Lock()
+	if f.kind != websocket.PongMessage {
+		o.bytes -= len(f.data)
+	}
+	o.mu.Unlock()
+	if f.kind == websocket.CloseMessage && (err == nil || errors.Is(err, websocket.ErrCloseSent)) {
+		o.sent()
+		return nil
+	}
+	return err
+}
+
+// cut shortens text to at most n bytes of whole characters.
+func cut(text string, n int) string {
+	if len(text) <= n {
+		return text
+	}
+	for n > 0 && !utf8.RuneStart(text[n]) {
+		n--
+	}
+	return text[:n]
+}
