@@ -1,0 +1,174 @@
+package store
+
+import (
+	"context"
+	"strconv"
+	"strings"
+
+	"github.com/edgetether/tether/schema"
+)
+
+// maxRows is the most rows of one statement. Texts differ by their number of
+// rows, and each is prepared once: it bounds those as well.
+const maxRows = 64
+
+// tx is one transaction of the writer. Events and samples are gathered while
+// its changes are applied, and written by flush with a few statements for all.
+type tx struct {
+	ctx     context.Context
+	link    *link
+	events  []schema.Event
+	samples [][]any // rows of status_history
+}
+
+// event notes a line of a device's log; flush gives it its seq and pos.
+func (t *tx) event(e schema.Event) {
+	if len(e.Detail) == 0 {
+		e.Detail = schema.Detail()
+	}
+	t.events = append(t.events, e)
+}
+
+// isolated undoes what fn wrote if it fails.
+func (t *tx) isolated(fn func() error) error {
+	if _, err := t.exec("SAVEPOINT change"); err != nil {
+		return err
+	}
+	events := len(t.events)
+	err := fn()
+	if err == nil {
+		_, err = t.exec("RELEASE SAVEPOINT change")
+		return err
+	}
+	t.events = t.events[:events]
+	for _, text := range []string{"ROLLBACK TO SAVEPOINT change", "RELEASE SAVEPOINT change"} {
+		if _, undo := t.exec(text); undo != nil {
+			return undo
+		}
+	}
+	return err
+}
+
+// flush writes what was gathered.
+func (t *tx) flush() error {
+	err := t.insert("INSERT INTO status_history (device_id, at, status) VALUES ", " ON CONFLICT DO NOTHING", t.samples)
+	if err != nil {
+		return err
+	}
+	return t.insertEvents()
+}
+
+func (t *tx) insertEvents() error {
+	if len(t.events) == 0 {
+		return nil
+	}
+	if err := t.number(); err != nil {
+		return err
+	}
+	rows := make([][]any, len(t.events))
+	for i, e := range t.events {
+		rows[i] = []any{e.DeviceID, e.Seq, e.Pos, e.Time, string(e.Kind), e.Outcome, e.By, string(e.Detail)}
+	}
+	return t.insert("INSERT INTO events (device_id, seq, pos, at, kind, outcome, actor, detail) VALUES ", "", rows)
+}
+
+// number gives the events their pos and seq: both counters are moved by as
+// many as there are, and the numbers below are handed out in order.
+func (t *tx) number() error {
+	count := map[string]int64{}
+	var rows [][]any
+	for _, e := range t.events {
+		if count[e.DeviceID]++; count[e.DeviceID] == 1 {
+			rows = append(rows, []any{e.DeviceID, nil})
+		}
+	}
+	for _, r := range rows {
+		r[1] = count[r[0].(string)]
+	}
+	last, err := t.advance(rows)
+	if err != nil {
+		return err
+	}
+	var pos int64
+	err = t.row("UPDATE counters SET value = value + $1 WHERE name = 'pos' RETURNING value", len(t.events)).Scan(&pos)
+	if err != nil {
+		return err
+	}
+	for i := range t.events {
+		e := &t.events[i]
+		e.Pos = pos - int64(len(t.events)-1-i)
+		e.Seq = last[e.DeviceID] - count[e.DeviceID] + 1
+		count[e.DeviceID]--
+	}
+	return nil
+}
+
+// advance moves the devices' seq counters by the numbers beside them, and
+// returns where they are then.
+func (t *tx) advance(rows [][]any) (map[string]int64, error) {
+	last := make(map[string]int64, len(rows))
+	for part := range parts(rows) {
+		text, args := values("INSERT INTO event_seq (device_id, seq) VALUES ",
+			" ON CONFLICT (device_id) DO UPDATE SET seq = event_seq.seq + excluded.seq RETURNING device_id, seq", part)
+		found, err := t.rows(text, args...)
+		type counter struct {
+			device string
+			seq    int64
+		}
+		counters, err := collect(found, err, func(r scanner) (c counter, err error) {
+			return c, r.Scan(&c.device, &c.seq)
+		})
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range counters {
+			last[c.device] = c.seq
+		}
+	}
+	return last, nil
+}
+
+// insert writes rows with as few statements as maxRows allows.
+func (t *tx) insert(head, tail string, rows [][]any) error {
+	for part := range parts(rows) {
+		text, args := values(head, tail, part)
+		if _, err := t.exec(text, args...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// parts cuts rows into pieces of maxRows at most.
+func parts(rows [][]any) func(yield func([][]any) bool) {
+	return func(yield func([][]any) bool) {
+		for len(rows) > 0 {
+			n := min(len(rows), maxRows)
+			if !yield(rows[:n]) {
+				return
+			}
+			rows = rows[n:]
+		}
+	}
+}
+
+// values puts "($1,$2),($3,$4)" between head and tail.
+func values(head, tail string, rows [][]any) (string, []any) {
+	var text strings.Builder
+	args := make([]any, 0, len(rows)*len(rows[0]))
+	text.WriteString(head)
+	for i, row := range rows {
+		if i > 0 {
+			text.WriteByte(',')
+		}
+		for j, v := range row {
+			text.WriteByte("(,"[min(j, 1)])
+			args = append(args, v)
+			text.WriteByte('$')
+			text.WriteString(strconv.Itoa(len(args)))
+		}
+		text.WriteByte(')')
+	}
+	text.WriteString(tail)
+	return text.String(), args
+}

@@ -1,0 +1,134 @@
+package store
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/edgetether/tether/schema"
+)
+
+// crashChild is the environment variable that makes the test binary the child.
+const crashChild = "TETHER_STORE_CRASH_CHILD"
+
+// runCrashChild writes without end and prints a line for each acknowledgement.
+// It is killed.
+func runCrashChild(path string) int {
+	s, err := Open(context.Background(), "sqlite:"+path, Options{Migrate: true, OnEvents: func(es []schema.Event) {
+		for _, e := range es {
+			fmt.Printf("event %s %d\n", e.DeviceID, e.Seq)
+		}
+	}})
+	if err != nil {
+		fmt.Println("fail", err)
+		return 1
+	}
+	defer func() { _ = s.Close() }()
+	for i := range 4 {
+		_ = s.AddDevice(context.Background(), device(fmt.Sprint(i)), "", "") // there already after the first crash
+	}
+	failed := make(chan error)
+	for i := range 4 {
+		go func() { failed <- crashLoad(s, fmt.Sprint(i)) }()
+	}
+	fmt.Println("fail", <-failed)
+	return 1
+}
+
+// crashLoad gives and ends orders of one device, with events in between.
+func crashLoad(s *Store, id string) error {
+	epoch := time.Now().UnixNano() // higher than that of the life before
+	if _, err := s.Claim(context.Background(), claimOf(id, epoch)); err != nil {
+		return err
+	}
+	for n := 0; ; n++ {
+		orderID := fmt.Sprintf("%s-%d-%d", id, epoch, n)
+		// The life before may have left an order as sent.
+		if err := begin(s, intentOf(orderID, id, epoch)); err != nil {
+			if schema.KindOf(err) != schema.OrderRefused {
+				return err
+			}
+			if err := s.Settle(context.Background(), start*2, 0, 0); err != nil {
+				return err
+			}
+			continue
+		}
+		fmt.Println("order", orderID)
+		s.Record(schema.Event{DeviceID: id, Kind: schema.EventLoginFailed})
+		out := schema.Outcome{OrderID: orderID, DeviceID: id, State: schema.OrderSucceeded, Now: start}
+		if _, err := end(s, out); err != nil {
+			return err
+		}
+		fmt.Println("ended", orderID)
+	}
+}
+
+// All that was acknowledged before a kill is there after it, and no log has a
+// gap. (A kill proves nothing about power loss: the kernel keeps its pages.)
+func TestF34_KillAtRandomMoments(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tether.db")
+	orders, seqs := map[string]bool{}, map[string]int64{}
+	for range 10 {
+		crash(t, path, 20+rand.IntN(1500), orders, seqs)
+		s := openAt(t, path, Options{})
+		checkAfterCrash(t, s, orders, seqs)
+		must(t, s.Close())
+	}
+}
+
+// crash kills the child after so many lines, and notes all that it printed.
+func crash(t *testing.T, path string, lines int, orders map[string]bool, seqs map[string]int64) {
+	t.Helper()
+	child := exec.CommandContext(t.Context(), os.Args[0])
+	child.Env = append(os.Environ(), crashChild+"="+path)
+	out, err := child.StdoutPipe()
+	must(t, err)
+	must(t, child.Start())
+	for in := bufio.NewScanner(out); in.Scan(); lines-- {
+		if lines == 0 {
+			must(t, child.Process.Kill())
+		}
+		word := strings.Fields(in.Text())
+		switch {
+		case len(word) == 2 && word[0] == "order":
+			orders[word[1]] = orders[word[1]] || false
+		case len(word) == 2 && word[0] == "ended":
+			orders[word[1]] = true
+		case len(word) == 3 && word[0] == "event":
+			var seq int64
+			_, _ = fmt.Sscan(word[2], &seq)
+			seqs[word[1]] = max(seqs[word[1]], seq)
+		case word[0] == "fail":
+			t.Fatal(in.Text())
+		}
+	}
+	_ = child.Wait() // it was killed
+}
+
+func checkAfterCrash(t *testing.T, s *Store, orders map[string]bool, seqs map[string]int64) {
+	t.Helper()
+	var check string
+	must(t, s.engine.read.QueryRowContext(t.Context(), "PRAGMA integrity_check").Scan(&check))
+	equal(t, "integrity", check, "ok")
+	for id, ended := range orders {
+		o, err := s.Order(t.Context(), all, id)
+		if err != nil {
+			t.Fatalf("acknowledged order %s: %v", id, err)
+		}
+		if ended && o.State != schema.OrderSucceeded {
+			t.Fatalf("order %s was acknowledged as succeeded, and is %s", id, o.State)
+		}
+	}
+	for id, seq := range seqs {
+		if events := log(t, s, id); int64(len(events)) < seq {
+			t.Fatalf("device %s has %d events, %d were told", id, len(events), seq)
+		}
+	}
+}

@@ -1,0 +1,149 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+
+	"github.com/edgetether/tether/schema"
+)
+
+// deviceColumns are what scanDevice reads.
+const deviceColumns = `d.device_id, d.name, d.type, d.description, d.sn, d.model, d.software, d.business_software, d.nic,
+	d.enabled, d.state, d.last_seen_time, d.state_reason, d.created_time, d.updated_time`
+
+// scanDevice reads deviceColumns, and into more what follows them.
+func scanDevice(r scanner, more ...any) (schema.Device, error) {
+	var d schema.Device
+	var software, business sql.NullString
+	var nic string
+	dest := []any{&d.DeviceID, &d.Name, &d.Type, &d.Description, &d.Hardware.SN, &d.Hardware.Model,
+		&software, &business, &nic, &d.Enabled, &d.State, &d.LastSeenTime, &d.StateReason, &d.CreatedTime, &d.UpdatedTime}
+	err := r.Scan(append(dest, more...)...)
+	if err != nil {
+		return schema.Device{}, err
+	}
+	if d.Software, err = parseOptional[schema.Software](software); err != nil {
+		return schema.Device{}, err
+	}
+	if d.BusinessSoftware, err = parseOptional[schema.Software](business); err != nil {
+		return schema.Device{}, err
+	}
+	if err := json.Unmarshal([]byte(nic), &d.NIC); err != nil {
+		return schema.Device{}, fmt.Errorf("store: stored JSON: %w", err)
+	}
+	return d, nil
+}
+
+func plainDevice(r scanner) (schema.Device, error) { return scanDevice(r) }
+
+// described are the columns of a device that business may change, as kept.
+type described struct {
+	name, folded, kind, description string
+	software, business              sql.NullString
+	nic                             string
+}
+
+func describe(d schema.Device) (c described, err error) {
+	c.name, c.folded, c.kind, c.description = d.Name, fold(d.Name), d.Type, d.Description
+	if c.software, err = optionalJSON(d.Software); err != nil {
+		return c, err
+	}
+	if c.business, err = optionalJSON(d.BusinessSoftware); err != nil {
+		return c, err
+	}
+	if d.NIC == nil {
+		d.NIC = []schema.NIC{}
+	}
+	c.nic, err = jsonText(d.NIC)
+	return c, err
+}
+
+// AddDevice stores d as offline, with its hashed password. A taken (sn, model),
+// or device id, is DeviceConflict.
+func (s *Store) AddDevice(ctx context.Context, d schema.Device, passwordHash, by string) error {
+	c, err := describe(d)
+	if err != nil {
+		return err
+	}
+	_, err = write(ctx, s, func(t *tx) (int64, error) {
+		n, err := t.exec(`INSERT INTO devices (device_id, name, name_folded, type, description, sn, model,
+				software, business_software, nic, enabled, created_time, updated_time, password)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING`,
+			d.DeviceID, c.name, c.folded, c.kind, c.description, d.Hardware.SN, d.Hardware.Model,
+			c.software, c.business, c.nic, d.Enabled, d.CreatedTime, d.UpdatedTime, passwordHash)
+		if err := touched(n, err, errDeviceExists); err != nil {
+			return 0, err
+		}
+		t.updated(d.DeviceID, by, "add", d.CreatedTime)
+		return n, nil
+	})
+	return err
+}
+
+var errDeviceExists = schema.Errorf(schema.DeviceConflict, "device_exists",
+	"hardware: a device with this sn and model is there already")
+
+// updated leaves the event of a change that business made.
+func (t *tx) updated(deviceID, by, change string, now int64) {
+	t.event(schema.Event{
+		DeviceID: deviceID, Time: now, Kind: schema.EventUpdate, Outcome: outcomeSuccess, By: by,
+		Detail: schema.Detail("change", change),
+	})
+}
+
+// Device finds one device.
+func (s *Store) Device(ctx context.Context, sc schema.Scope, deviceID string) (schema.Device, error) {
+	return read(ctx, s, func(q querier) (schema.Device, error) {
+		return deviceIn(q, sc, deviceID)
+	})
+}
+
+func deviceIn(r querier, sc schema.Scope, deviceID string, more ...any) (schema.Device, error) {
+	var q query
+	q.add("SELECT " + deviceColumns)
+	if len(more) > 0 {
+		q.add(", " + ownerColumns)
+	}
+	q.add(" FROM devices d WHERE d.device_id = ?", deviceID)
+	q.within(sc, "d.device_id")
+	d, err := scanDevice(r.row(q.text.String(), q.args...), more...)
+	return one(d, err, schema.ErrDeviceNotFound)
+}
+
+// visible is deviceIn where only existence matters.
+func visible(r querier, sc schema.Scope, deviceID string) error {
+	var q query
+	q.add("SELECT 1 FROM devices d WHERE d.device_id = ?", deviceID)
+	q.within(sc, "d.device_id")
+	var found int64
+	_, err := one(found, r.row(q.text.String(), q.args...).Scan(&found), schema.ErrDeviceNotFound)
+	return err
+}
+
+// ListDevices lists devices by their identifier.
+func (s *Store) ListDevices(ctx context.Context, sc schema.Scope, f schema.DeviceFilter, p schema.Page) (schema.List[schema.Device], error) {
+	var q query
+	q.add("SELECT " + deviceColumns + " FROM devices d WHERE TRUE")
+	q.equal("d.state", string(f.State))
+	q.equal("d.type", f.Type)
+	q.equal("d.model", f.Model)
+	q.equal("d.sn", f.SN)
+	if f.GroupID != "" {
+		q.add(" AND EXISTS (SELECT 1 FROM relations g WHERE g.device_id = d.device_id AND g.group_id = ?)", f.GroupID)
+	}
+	if f.Name != "" {
+		q.add(` AND d.name_folded LIKE ? ESCAPE '\'`, containing(f.Name))
+	}
+	q.within(sc, "d.device_id")
+	return read(ctx, s, func(r querier) (schema.List[schema.Device], error) {
+		if f.GroupID != "" {
+			if _, err := groupIn(r, sc, f.GroupID); err != nil {
+				return schema.List[schema.Device]{}, err
+			}
+		}
+		return list(r, &q, p, order{kind: 'd', id: "d.device_id"}, plainDevice,
+			func(d schema.Device) cursor { return cursor{id: d.DeviceID} })
+	})
+}

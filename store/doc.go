@@ -1,0 +1,54 @@
+// Package store keeps everything that outlives the process: devices, groups,
+// keys, orders, each device's log, the history of its reports.
+//
+// # What it owns
+//
+// One database behind one type, Store, in SQL that SQLite and PostgreSQL both
+// read: $1 placeholders, times as BIGINT milliseconds, JSON as TEXT, INSERT …
+// ON CONFLICT, RETURNING. Only open.go and errors.go know which engine it is.
+// Secrets makes and checks credentials; the database holds hashes alone.
+// The store never reads the clock: times are arguments.
+//
+// # Writing
+//
+// All changes go through one writer (writer.go), a goroutine that Open starts
+// and Close stops and waits for. It takes whatever queued up while the last
+// commit ran, applies it in one transaction (batch.go) and commits: a commit
+// costs a disk flush, and so many changes share one. It does not linger to
+// gather more. Submitting never blocks, and three classes of change differ in
+// what waits for them:
+//
+//   - calls that wait (AddDevice, Claim, …): rare ones run under a savepoint;
+//   - BeginOrder and EndOrder: the caller's done function is told;
+//   - Record, Presence, Sample, Told: nobody waits. They are kept over an
+//     outage, in a bounded buffer; what that drops is counted, and told by one
+//     events_lost event for each device once the store is back.
+//
+// A refusal (a schema.Error) is an answer, not a fault: the change that makes
+// it has written nothing, and its neighbours go on. Any other error rolls the
+// batch back. If the database is unavailable, all of the batch is; otherwise
+// one row was bad, and the changes are repeated one by one, so that it spoils
+// only itself.
+//
+// Done functions and Options.OnEvents run on the writer's goroutine after the
+// commit. They must not block and must not call a method of Store that waits.
+//
+// # What a caller may believe
+//
+// A nil error means that the change is on the disk (synchronous=FULL). An
+// error of kind StoreUnavailable means that it may or may not be: also where a
+// context ended first. After a failed flush of the disk nothing more is
+// acknowledged until the process opens the database anew, because what the
+// kernel then still has in memory proves nothing (reliability F33).
+//
+// Every event is written in the transaction of the change that it tells of.
+// Its seq comes from a counter of its device, its pos from one counter over
+// all; both counters move in that same transaction, so that neither has gaps.
+//
+// # Reading
+//
+// Reads use a few connections of their own, see only what is committed, and
+// end after ten seconds, so that a forgotten reader cannot keep the
+// write-ahead log from being emptied. Every read made for an API key takes its
+// scope: what lies outside it is not found, like what does not exist.
+package store

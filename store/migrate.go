@@ -1,0 +1,74 @@
+package store
+
+import (
+	"context"
+	"embed"
+	"fmt"
+	"io/fs"
+
+	"github.com/pressly/goose/v3"
+)
+
+//go:embed migrations/*.sql
+var migrationFiles embed.FS
+
+// Migration is one step of the database's form.
+type Migration struct {
+	Version int64
+	File    string
+	Applied bool
+}
+
+// Migrate applies the steps that are missing.
+func (s *Store) Migrate(ctx context.Context) error {
+	p, err := s.migrations()
+	if err != nil {
+		return err
+	}
+	if _, err := p.Up(ctx); err != nil {
+		return fmt.Errorf("store: migrate: %w", err)
+	}
+	return nil
+}
+
+// MigrateDown takes back the newest step that is applied, and what was stored
+// in its tables.
+func (s *Store) MigrateDown(ctx context.Context) error {
+	p, err := s.migrations()
+	if err != nil {
+		return err
+	}
+	if _, err := p.Down(ctx); err != nil {
+		return fmt.Errorf("store: migrate down: %w", err)
+	}
+	return nil
+}
+
+// MigrationStatus lists all steps, oldest first.
+func (s *Store) MigrationStatus(ctx context.Context) ([]Migration, error) {
+	p, err := s.migrations()
+	if err != nil {
+		return nil, err
+	}
+	steps, err := p.Status(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("store: migration status: %w", err)
+	}
+	list := make([]Migration, len(steps))
+	for i, st := range steps {
+		list[i] = Migration{Version: st.Source.Version, File: st.Source.Path, Applied: st.State == goose.StateApplied}
+	}
+	return list, nil
+}
+
+func (s *Store) migrations() (*goose.Provider, error) {
+	files, err := fs.Sub(migrationFiles, "migrations")
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	p, err := goose.NewProvider(s.engine.dialect, s.engine.write, files, goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	return p, nil
+}

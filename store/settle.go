@@ -1,0 +1,60 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/edgetether/tether/schema"
+)
+
+// sweep is the most rows that one statement of the clerk settles; the next
+// sweep takes the rest.
+const sweep = 1000
+
+// Settle is the clerk's sweep over what no session settled: a sent order whose
+// due time passed more than grace ago becomes unknown, a queued one whose time
+// is over expires, and a restart that no new boot proved within restartWindow
+// is marked as not verified.
+func (s *Store) Settle(ctx context.Context, now int64, grace, restartWindow time.Duration) error {
+	_, err := change(ctx, s, func(t *tx) (struct{}, error) {
+		if err := t.settle(schema.OrderSent, schema.OrderStateLost, schema.ReasonTimeout, now-grace.Milliseconds(), now); err != nil {
+			return struct{}{}, err
+		}
+		if err := t.settle(schema.OrderQueued, schema.OrderExpired, schema.ReasonNotSent, now, now); err != nil {
+			return struct{}{}, err
+		}
+		return struct{}{}, t.unverified(now, now-restartWindow.Milliseconds())
+	})
+	return err
+}
+
+// settle ends the orders in state from that were due before a time.
+func (t *tx) settle(from, to schema.OrderState, reason string, before, now int64) error {
+	text := `UPDATE orders SET state = $1, reason = $2, ended_time = $3 WHERE order_id IN
+		(SELECT order_id FROM orders WHERE state = 'sent' AND due_time < $4 LIMIT $5) RETURNING ` + orderColumns
+	if from == schema.OrderQueued {
+		text = `UPDATE orders SET state = $1, reason = $2, ended_time = $3 WHERE order_id IN
+		(SELECT order_id FROM orders WHERE state = 'queued' AND due_time < $4 LIMIT $5) RETURNING ` + orderColumns
+	}
+	rows, err := t.rows(text, to, reason, now, before, sweep)
+	orders, err := collect(rows, err, scanOrder)
+	for _, o := range orders {
+		t.ended(o, byServer, now)
+	}
+	return err
+}
+
+// unverified gives up waiting for the new boot of restarts that ended before a time.
+func (t *tx) unverified(now, before int64) error {
+	rows, err := t.rows(`UPDATE orders SET verified = FALSE WHERE order_id IN
+		(SELECT order_id FROM orders WHERE name = 'restart' AND verified IS NULL
+			AND state IN ('succeeded', 'unknown') AND ended_time < $1 LIMIT $2) RETURNING `+orderColumns, before, sweep)
+	orders, err := collect(rows, err, scanOrder)
+	for _, o := range orders {
+		t.event(schema.Event{
+			DeviceID: o.DeviceID, Time: now, Kind: schema.EventRestartUnverified, Outcome: string(o.State), By: byServer,
+			Detail: schema.Detail("order_id", o.OrderID),
+		})
+	}
+	return err
+}

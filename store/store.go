@@ -1,0 +1,181 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"github.com/edgetether/tether/schema"
+)
+
+// DefaultMaxPending is Options.MaxPending where that is zero.
+const DefaultMaxPending = 50_000
+
+// readTimeout ends a forgotten read (reliability F37).
+const readTimeout = 10 * time.Second
+
+// Options of Open. The zero value works.
+type Options struct {
+	// Migrate brings the database to this program's form before it is used.
+	Migrate bool
+	// OnEvents gets the events of each commit, in the order of Pos, on the
+	// writer's goroutine. It must not block, nor keep the slice.
+	OnEvents func([]schema.Event)
+	// MaxPending bounds the events and samples that wait while the database
+	// takes no writes; 0 is DefaultMaxPending.
+	MaxPending int
+	// Log is told what nobody else is: outages, lost events, bad rows. It must
+	// not block.
+	Log func(msg string, err error)
+}
+
+// Store is the database. Its methods may be called from any goroutine.
+type Store struct {
+	engine *engine
+	writer *writer
+}
+
+// Open opens the database that url names: "sqlite:PATH" makes the folder and
+// the file if need be, for this user's eyes only.
+func Open(ctx context.Context, url string, o Options) (*Store, error) {
+	e, err := openEngine(url)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{engine: e}
+	if err := e.ping(ctx); err != nil {
+		return nil, errors.Join(err, e.close())
+	}
+	if o.Migrate {
+		if err := s.Migrate(ctx); err != nil {
+			return nil, errors.Join(err, e.close())
+		}
+	}
+	s.writer = startWriter(e.write, o)
+	return s, nil
+}
+
+// Close commits what is queued, stops the writer, waits for it, and closes
+// the database. Calls made after it fail as StoreUnavailable.
+func (s *Store) Close() error {
+	s.writer.close()
+	return s.engine.close()
+}
+
+// Ready says whether the store can be read and took the last write. A writer
+// in an outage keeps trying, so that Ready turns good without traffic.
+func (s *Store) Ready(ctx context.Context) error {
+	if err := s.writer.health(); err != nil {
+		return unavailable(err)
+	}
+	_, err := read(ctx, s, func(q querier) (pos int64, err error) {
+		err = q.row("SELECT value FROM counters WHERE name = 'pos'").Scan(&pos)
+		return pos, err
+	})
+	return err
+}
+
+// querier reads: from the readers' connections, or inside a transaction.
+type querier interface {
+	row(text string, args ...any) *sql.Row
+	rows(text string, args ...any) (*sql.Rows, error)
+}
+
+// reader is a querier of committed data for one call.
+type reader struct {
+	ctx context.Context
+	db  *sql.DB
+}
+
+func (r reader) row(text string, args ...any) *sql.Row {
+	return r.db.QueryRowContext(r.ctx, text, args...)
+}
+
+func (r reader) rows(text string, args ...any) (*sql.Rows, error) {
+	return r.db.QueryContext(r.ctx, text, args...)
+}
+
+// read runs fn on committed data.
+func read[T any](ctx context.Context, s *Store, fn func(querier) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	v, err := fn(reader{ctx: ctx, db: s.engine.read})
+	return v, outward(err)
+}
+
+// write has the writer run fn in a transaction and waits until that is
+// durable. What fn refuses it must refuse before it writes. A context that
+// ends first is StoreUnavailable: fn is left out if it has not run yet, but
+// its commit may be under way.
+func write[T any](ctx context.Context, s *Store, fn func(*tx) (T, error)) (T, error) {
+	type answer struct {
+		value T
+		err   error
+	}
+	// The value travels through the channel: a caller that has left shares
+	// no variable with the writer.
+	answered := make(chan answer, 1)
+	var value T
+	s.writer.submit(&op{
+		apply: func(t *tx) (err error) {
+			if ctx.Err() != nil {
+				return errAbandoned
+			}
+			value, err = fn(t)
+			return err
+		},
+		done: func(err error) { answered <- answer{value, err} },
+	})
+	select {
+	case a := <-answered:
+		return a.value, a.err
+	case <-ctx.Done():
+		var zero T
+		return zero, unavailable(context.Cause(ctx))
+	}
+}
+
+// change is write for the rare calls of several statements: a savepoint undoes
+// what fn did before it refused.
+func change[T any](ctx context.Context, s *Store, fn func(*tx) (T, error)) (T, error) {
+	return write(ctx, s, func(t *tx) (v T, err error) {
+		err = t.isolated(func() error {
+			v, err = fn(t)
+			return err
+		})
+		return v, err
+	})
+}
+
+// errAbandoned answers a change whose caller left before it began.
+var errAbandoned = schema.Errorf(schema.Overloaded, "abandoned", "the caller did not wait")
+
+// one is for reads of a single row: missing is what no row means.
+func one[T any](v T, err error, missing error) (T, error) {
+	if errors.Is(err, sql.ErrNoRows) {
+		var zero T
+		return zero, missing
+	}
+	return v, err
+}
+
+// collect scans all rows.
+func collect[T any](rows *sql.Rows, err error, scan func(scanner) (T, error)) ([]T, error) {
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	items := []T{}
+	for rows.Next() {
+		v, err := scan(rows)
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, v)
+	}
+	return items, rows.Err()
+}
+
+// scanner is a row, alone or of many.
+type scanner interface{ Scan(dest ...any) error }
