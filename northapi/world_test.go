@@ -209,10 +209,15 @@ type answer struct {
 	Data    json.RawMessage `json:"data"`
 }
 
-// do sends a request as the holder of the kind of key; "" has none. A path
-// that begins with a letter is that of a service.
+// do sends a request and returns its answer.
 func (w *world) do(kind, method, path, body string) answer {
 	w.t.Helper()
+	return w.send(w.request(kind, method, path, body))
+}
+
+// request is one of the holder of a kind of key; "" has none. A path that
+// begins with a letter is that of a service.
+func (w *world) request(kind, method, path, body string) *http.Request {
 	if !strings.HasPrefix(path, "/") {
 		path = northapi.Base + "/" + path
 	}
@@ -223,7 +228,7 @@ func (w *world) do(kind, method, path, body string) answer {
 	if kind != "" {
 		r.Header.Set("Authorization", "Bearer "+w.keys[kind])
 	}
-	return w.send(r)
+	return r
 }
 
 // send also holds the answer to what is true of all of them.
@@ -266,4 +271,12 @@ func into[T any](t testing.TB, a answer) T {
 		t.Fatalf("data %s: %v", a.Data, err)
 	}
 	return v
+}
+
+// marshal is JSON as a client would write it.
+func (w *world) marshal(v any) string {
+	w.t.Helper()
+	b, err := json.Marshal(v)
+	w.must(err)
+	return string(b)
 }

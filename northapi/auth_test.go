@@ -1,0 +1,93 @@
+package northapi_test
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/edgetether/tether/northapi"
+	"github.com/edgetether/tether/schema"
+)
+
+func TestAuthorizationForms(t *testing.T) {
+	w := newWorld(t)
+	for form, status := range map[string]int{
+		"Bearer " + w.keys["viewer"]: 200, "bearer  " + w.keys["viewer"]: 200,
+		"": 401, "Bearer": 401, "Bearer ": 401, w.keys["viewer"]: 401, "Basic " + w.keys["viewer"]: 401,
+		"Bearer " + w.keys["viewer"] + "x": 401, "Bearer " + w.keys["viewer"] + " x": 401,
+	} {
+		r := w.request("", get, "device_query/201", "")
+		r.Header.Set("Authorization", form)
+		a := w.send(r)
+		if a.status != status || status == 401 && a.header.Get("WWW-Authenticate") != "Bearer" {
+			t.Errorf("%q: %d %v", form, a.status, a.header)
+		}
+	}
+}
+
+// from is a request without a good key from a source.
+func (w *world) from(source string) *http.Request {
+	r := w.request("nobody's", get, "device_query/201", "")
+	r.RemoteAddr = source
+	return r
+}
+
+// TestT6_T24_FailuresAreSlowed: 20 at once and then one a second for a source,
+// whatever headers say of it; a good key from there is never held up.
+func TestT6_T24_FailuresAreSlowed(t *testing.T) {
+	w := newWorld(t)
+	for i := range 20 {
+		w.send(w.from(fmt.Sprint("10.0.0.1:", 1000+i))).want(t, 401, "unauthenticated")
+	}
+	for i := range 3 {
+		r := w.from("10.0.0.1:99")
+		r.Header.Set("X-Forwarded-For", fmt.Sprint("10.9.9.", i))
+		a := w.send(r).want(t, 429, "too_many_failures")
+		if a.header.Get("Retry-After") != "1" {
+			t.Errorf("Retry-After %q", a.header.Get("Retry-After"))
+		}
+	}
+	good := w.request("viewer", get, "device_query/201", "")
+	good.RemoteAddr = "10.0.0.1:99"
+	w.send(good).want(t, 200, "")
+	w.send(w.from("10.0.0.2:99")).want(t, 401, "unauthenticated")
+	w.now = w.now.Add(time.Second)
+	w.send(w.from("10.0.0.1:99")).want(t, 401, "unauthenticated")
+	w.send(w.from("10.0.0.1:99")).want(t, 429, "too_many_failures")
+}
+
+// TestT6_OneHostsAddresses: all that one IPv6 host can call itself is one
+// source, and a mapped IPv4 address is that address.
+func TestT6_OneHostsAddresses(t *testing.T) {
+	for _, c := range [][3]string{
+		{"[2001:db8::%d]:1", "[2001:db8::ffff]:2", "[2001:db8:0:1::1]:1"},
+		{"10.0.0.1:%d", "[::ffff:10.0.0.1]:1", "[::ffff:10.0.0.2]:1"},
+		{"pipe%d", "pipe", "10.0.0.1:1"},
+	} {
+		w := newWorld(t)
+		for i := range 20 {
+			w.send(w.from(fmt.Sprintf(c[0], i+1))).want(t, 401, "unauthenticated")
+		}
+		w.send(w.from(c[1])).want(t, 429, "too_many_failures")
+		w.send(w.from(c[2])).want(t, 401, "unauthenticated")
+	}
+}
+
+// TestF28_StoreIsDown: a key that cannot be looked up is not a wrong one.
+func TestF28_StoreIsDown(t *testing.T) {
+	w := newWorld(t)
+	w.store.fault = schema.ErrStoreUnavailable
+	for range 30 {
+		w.do("admin", get, "device_query/201", "").want(t, 503, "store_unavailable")
+	}
+}
+
+func TestAuthOff(t *testing.T) {
+	w := newWorld(t, func(c *northapi.Config) { c.AuthOff = true })
+	w.do("", post, "group_add", `{"group_name":"n"}`).want(t, 201, "")
+	w.do("", post, "give_order", `{"device_id":"201","order":"restart"}`).want(t, 200, "")
+	if by := w.sessions.given[0].By; by != "anonymous" {
+		t.Errorf("by %q", by)
+	}
+}

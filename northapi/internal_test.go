@@ -1,0 +1,82 @@
+package northapi
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/edgetether/tether/schema"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// TestFormsAreTotal: every kind of error has its status and its word, and no
+// row is of a kind that is not there.
+func TestFormsAreTotal(t *testing.T) {
+	words := map[string]bool{
+		"DEVICEOP_ERROR": true, "GROUPOP_ERROR": true, "RELATIONOP_ERROR": true, "ORDER_ERROR": true,
+		"AUTH_ERROR": true, "GENERAL_ERROR": true, "DATABASE_ERROR": true, "INNER_ERROR": true,
+	}
+	for _, kind := range schema.Kinds() {
+		f, ok := forms[kind]
+		if !ok || f.status < 400 || f.status > 599 || !words[f.word] {
+			t.Errorf("kind %d is answered %+v", kind, f)
+		}
+		if (f.word == innerError) != (kind == schema.Internal) {
+			t.Errorf("kind %d is told as %s", kind, f.word)
+		}
+	}
+	if len(forms) != len(schema.Kinds()) {
+		t.Errorf("%d rows for %d kinds", len(forms), len(schema.Kinds()))
+	}
+}
+
+// TestLimiterIsBounded: however many sources fail, two generations of them
+// are remembered; one that goes on failing is not forgotten by it.
+func TestLimiterIsBounded(t *testing.T) {
+	l := newFailureLimiter()
+	now := time.UnixMilli(0)
+	at := func(i int) netip.Prefix {
+		return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 32)
+	}
+	stubborn := at(1 << 20)
+	for range failureBurst {
+		l.charge(stubborn, now)
+	}
+	for i := range 3 * maxSources {
+		if l.charge(at(i), now) != 0 {
+			t.Fatalf("source %d is held up by others", i)
+		}
+		if i%1000 == 0 && l.charge(stubborn, now) == 0 {
+			t.Fatalf("forgiven after %d others", i)
+		}
+		if n := len(l.young) + len(l.old); n > 2*maxSources {
+			t.Fatalf("%d sources are remembered", n)
+		}
+	}
+}
+
+// TestSecretsAreNotPrinted: redaction is by type (reliability T44).
+func TestSecretsAreNotPrinted(t *testing.T) {
+	s := secret("hidden88")
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
+		for _, v := range []any{s, &s, struct{ P secret }{s}} {
+			if text := fmt.Sprintf(verb, v); strings.Contains(text, "hidden88") || strings.Contains(text, fmt.Sprintf("%x", "hidden88")) {
+				t.Errorf("%s: %s", verb, text)
+			}
+		}
+	}
+}
+
+func TestMemberAt(t *testing.T) {
+	for pointer, want := range map[jsontext.Pointer]string{
+		"": "body", "/a": "a", "/nic/0/mac": "nic[0].mac", "/0": "[0]", "/a~1b/c~0d": "a/b.c~d",
+		jsontext.Pointer("/" + strings.Repeat("é", 60)):  strings.Repeat("é", 50) + "…",
+		jsontext.Pointer("/x" + strings.Repeat("é", 60)): "x" + strings.Repeat("é", 49) + "…",
+	} {
+		if got := memberAt(pointer); got != want {
+			t.Errorf("%q: %q, want %q", pointer, got, want)
+		}
+	}
+}

@@ -1,0 +1,171 @@
+package northapi_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/edgetether/tether/schema"
+)
+
+// ended makes a device that ends every order in a state, beside an error.
+func ended(state schema.OrderState, reason string, err error) func(context.Context, schema.Order) (*schema.Order, error) {
+	return func(_ context.Context, o schema.Order) (*schema.Order, error) {
+		o.State, o.Reason = state, &reason
+		return &o, err
+	}
+}
+
+// refused makes sessions that refuse every order: there is no record.
+func refused(err error) func(context.Context, schema.Order) (*schema.Order, error) {
+	return func(context.Context, schema.Order) (*schema.Order, error) { return nil, err }
+}
+
+// TestOrderTable is the table of northbound section 4.
+func TestOrderTable(t *testing.T) {
+	busy := schema.Errorf(schema.OrderRefused, "device_busy", "another order is in flight")
+	busy.Data = struct {
+		OrderID string `json:"order_id"`
+		AgeMS   int    `json:"age_ms"`
+	}{"7", 12}
+	const record = `"order_id":"1001","device_id":"201"`
+	for _, c := range []struct {
+		name   string
+		give   func(context.Context, schema.Order) (*schema.Order, error)
+		status int
+		code   string
+		word   string // the envelope's type
+		data   string // what data holds
+	}{
+		{"done", succeed, 200, "", "", record},
+		{"wait over", ended(schema.OrderSent, "", nil), 202, "", "", record},
+		{"device says fail", ended(schema.OrderStateFail, "", schema.Errorf(schema.OrderFailed, "order_failed", "no paper")), 502, "order_failed", "ORDER_ERROR", record},
+		{"timeout", ended(schema.OrderStateLost, "timeout", schema.Errorf(schema.OrderUnknown, "order_timeout", "no reply")), 504, "order_timeout", "ORDER_ERROR", record},
+		{"disconnected", ended(schema.OrderStateLost, "disconnected", schema.Errorf(schema.OrderUnknown, "device_disconnected", "gone")), 504, "device_disconnected", "ORDER_ERROR", record},
+		{"outcome not stored", ended(schema.OrderSent, "", schema.ErrStoreUnavailable), 503, "store_unavailable", "DATABASE_ERROR", record},
+		{"nothing stored", refused(schema.ErrStoreUnavailable), 503, "store_unavailable", "DATABASE_ERROR", `{"order_id":"1001"}`},
+		{"offline", refused(schema.Errorf(schema.OrderRefused, "device_offline", "offline")), 409, "device_offline", "ORDER_ERROR", `{"last_seen_time":55}`},
+		{"state Unknown", refused(schema.Errorf(schema.OrderRefused, "device_unknown", "silent")), 409, "device_unknown", "ORDER_ERROR", ``},
+		{"busy", refused(busy), 409, "device_busy", "ORDER_ERROR", `{"order_id":"7","age_ms":12}`},
+		{"stopping", refused(schema.ErrDraining), 503, "draining", "GENERAL_ERROR", ``},
+		{"broken", ended(schema.OrderSent, "", errors.New(canary)), 500, "internal", "INNER_ERROR", ``},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			seen := int64(55)
+			d := w.store.devices[ownDevice]
+			d.LastSeenTime = &seen
+			w.store.devices[ownDevice] = d
+			w.sessions.give = c.give
+			a := w.do("operator", post, "give_order", `{"device_id":"201","order":"blink","params":{"n":3}}`).want(t, c.status, c.code)
+			if a.Type != c.word || !strings.Contains(string(a.Data), c.data) || (c.data == "") != (a.Data == nil) {
+				t.Errorf("type %s, data %s, want %s %s", a.Type, a.Data, c.word, c.data)
+			}
+			if strings.Contains(a.body, canary) {
+				t.Errorf("the inside is told: %s", a.body)
+			}
+		})
+	}
+	if schema.ErrStoreUnavailable.Data != nil {
+		t.Error("an error that is always the same was changed")
+	}
+}
+
+func TestOrderAsItIsGiven(t *testing.T) {
+	w := newWorld(t)
+	w.do("operator", post, "give_order", `{"device_id":"201","order":"blink","params":{"n":3},"if_offline":"fail","if_busy":"fail","wait_ms":250}`).want(t, 200, "")
+	w.do("operator", post, "give_order", `{"device_id":"201","order":"restart"}`).want(t, 200, "")
+	w.do("operator", post, "give_order", `{"device_id":"201","order":"upload_log","params":null,"wait_ms":0}`).want(t, 200, "")
+	w.do("operator", post, "give_order", `{"device_id":"201","order":"upload_log","params":{},"wait_ms":10000}`).want(t, 200, "")
+	want := schema.Order{OrderID: "1001", DeviceID: "201", Order: "blink", Params: schema.RawObject(`{"n":3}`), State: schema.OrderQueued, By: "key:operator", CreatedTime: w.now.UnixMilli()}
+	if got := w.sessions.given[0]; fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
+		t.Errorf("gave %+v\nwant %+v", got, want)
+	}
+	for _, o := range w.sessions.given[1:] {
+		if !o.IsInner || string(o.Params) != `{}` {
+			t.Errorf("gave %+v", o)
+		}
+	}
+	if got := fmt.Sprint(w.sessions.waits); got != fmt.Sprint([]time.Duration{250 * time.Millisecond, schema.OrderTimeout, 0, schema.OrderTimeout}) {
+		t.Errorf("waits %s", got)
+	}
+}
+
+// TestOptionsNotOffered: who asks for what this server has not must not
+// believe to have got it.
+func TestOptionsNotOffered(t *testing.T) {
+	for option, member := range map[string]string{
+		`"if_offline":"queue"`: "if_offline queue", `"if_busy":"wait"`: "if_busy wait", `"ttl_s":60`: "ttl_s", `"ttl_s":null`: "ttl_s",
+	} {
+		w := newWorld(t)
+		a := w.do("operator", post, "give_order", `{"device_id":"201","order":"restart",`+option+`}`).want(t, 400, "not_offered")
+		if a.Message != member+": this server does not offer it" || len(w.sessions.given) != 0 {
+			t.Errorf("%s: %s, gave %v", option, a.Message, w.sessions.given)
+		}
+	}
+	w := newWorld(t)
+	r := w.request("operator", post, "give_order", `{"device_id":"201","order":"restart"}`)
+	r.Header.Set("Idempotency-Key", "k")
+	w.send(r).want(t, 400, "not_offered")
+	for _, service := range []string{"device_import", "group_give_order", "group_order_cancel", "order_cancel"} {
+		w.do("admin", post, service, `{}`).want(t, 404, "not_found")
+	}
+	w.do("admin", get, "group_order_query/1", "").want(t, 404, "not_found")
+	w.do("admin", get, "device_statusInfo_history/201", "").want(t, 404, "not_found")
+}
+
+// TestF47_CallerLeaves: the sessions see that the caller has left, and decide
+// what becomes of the order; the route makes nothing of it by itself.
+func TestF47_CallerLeaves(t *testing.T) {
+	w := newWorld(t)
+	left, leave := context.WithCancel(context.Background())
+	w.sessions.give = func(ctx context.Context, o schema.Order) (*schema.Order, error) {
+		leave()
+		<-ctx.Done()
+		o.State = schema.OrderSent
+		return &o, nil
+	}
+	w.send(w.request("operator", post, "give_order", `{"device_id":"201","order":"restart"}`).WithContext(left)).want(t, 202, "")
+}
+
+// TestParamsLimits: a message with the largest params still fits what a
+// device takes, and no deeper or longer number gets to it.
+func TestParamsLimits(t *testing.T) {
+	sized := func(n int) string { return `{"s":"` + strings.Repeat("x", n-len(`{"s":""}`)) + `"}` }
+	deep := func(n int) string { return strings.Repeat(`{"a":`, n-1) + "{}" + strings.Repeat("}", n-1) }
+	for _, c := range []struct {
+		params  string
+		status  int
+		message string
+	}{
+		{sized(schema.MaxParams), 200, ""},
+		{sized(schema.MaxParams + 1), 400, "params: must be at most 32768 bytes"},
+		{deep(schema.MaxParamsDepth), 200, ""},
+		{deep(schema.MaxParamsDepth + 1), 400, "params: must be nested at most 30 deep"},
+		{`{"n":` + strings.Repeat("1", schema.MaxNumber) + `}`, 200, ""},
+		{`{"n":` + strings.Repeat("1", schema.MaxNumber+1) + `}`, 400, "params: must have numbers of at most 32 characters"},
+		{`{"s":"` + strings.Repeat("1", 99) + `{{{[\"\\"}`, 200, ""},
+	} {
+		a := newWorld(t).do("operator", post, "give_order", `{"device_id":"201","order":"blink","params":`+c.params+`}`)
+		if a.status != c.status || a.Message != c.message {
+			t.Errorf("%.60s…: %d %q, want %d %q", c.params, a.status, a.Message, c.status, c.message)
+		}
+	}
+}
+
+func TestOrdersAreRead(t *testing.T) {
+	w := newWorld(t)
+	a := w.do("viewer", get, "order_query/"+ownOrder, "").want(t, 200, "")
+	want := `{"order_id":"301","device_id":"201","order":"blink","is_inner":false,"params":{},"state":"succeeded","reason":null,"late":false,"verified":null,` +
+		`"message":"","data":null,"job_id":null,"by":"","created_time":0,"sent_time":null,"ended_time":null}`
+	if string(a.Data) != want {
+		t.Errorf("data %s\nwant %s", a.Data, want)
+	}
+	list := into[schema.List[schema.Order]](t, w.do("viewer", get, "device_orders_query/"+ownDevice+"?limit=1", "").want(t, 200, ""))
+	if len(list.Items) != 1 {
+		t.Errorf("listed %+v", list)
+	}
+}
