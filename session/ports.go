@@ -48,3 +48,9 @@ type Uploads interface {
 	// name, durably. It may take as long as the disk does.
 	Complete(ctx context.Context, orderID string, data schema.UploadData, now time.Time) error
 }
+
+// Settler settles what no session owns: overdue orders, restarts that no new
+// boot has proven.
+type Settler interface {
+	Settle(ctx context.Context, now int64, grace, restartWindow time.Duration) error
+}

@@ -1,0 +1,53 @@
+// Package session is the south side of the service: one actor for each
+// connected device, and the hub that finds it.
+//
+// # The design
+//
+// A session is a pure core in a thin actor. The core (core.go, login.go,
+// liveness.go, order.go) is only state: step(event, now) returns effects. It
+// has no goroutine, clock, random number, lock or I/O, so any sequence of
+// events can be replayed, and every interleaving of a few of them tried. The
+// loop (loop.go) is the one goroutine that owns the core: it turns what
+// arrives into events and carries the effects out. It waits for nothing but
+// its mailbox: what the store, the password check and the device answer comes
+// back as events, so that a slow database never costs a live device its
+// connection.
+//
+//	            login                authenticated            claimed
+//	waiting ────────────▶ checking ────────────────▶ claiming ─────────▶ open
+//	   │ 5 s: 4408           │ refused: 4401, 4429      │ lost: 4409      │
+//	   │ other request: 4400 │                          │                 │ 3 misses: 4408
+//	   ▼                     ▼                          ▼                 ▼ takeover: 4409
+//	closing ◀──────────────────────────────────────────────────────────────  4401, 4410, 1012
+//	   │ every answer that is still owed has come back
+//	   ▼
+//	finished
+//
+// An order's slot, of which an open session has one:
+//
+//	        order            intent committed          reply
+//	free ──────────▶ intending ──────────────▶ sent ─────────▶ settling ──▶ free
+//	                   │ not committed: free     │ 10 s: unknown, timeout
+//	                   │ session ended:          │ connection lost: unknown,
+//	                   │ cancelled, not_sent     │ disconnected, at once
+//
+// Ownership of a device is an epoch, which only rises. The newest login wins:
+// it is fully authenticated and its claim is durable before the hub replaces
+// the older session, and everything the older one still does carries the older
+// epoch, which the hub and the store refuse.
+//
+// # Goroutines
+//
+// Hub.Accept starts two for each connection: the reader, which is rpc.Peer.Serve
+// and ends with the connection, and the loop, which ends when the session owes
+// nothing to anybody. A login, a check of an uploaded file run in goroutines of
+// their own, bounded by the gate and by one order for each device; their answers
+// are dropped once the session has ended. The hub's clerk is started by Run and ends with its
+// context. Hub.Close waits for all of them.
+//
+// # Never
+//
+// The loop never writes to a socket and never waits for the store. The hub
+// never calls a session under its lock. The core never reads the clock. No
+// code here knows SQL or HTTP routes.
+package session

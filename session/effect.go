@@ -1,0 +1,103 @@
+package session
+
+import "github.com/edgetether/tether/schema"
+
+// effect is what a core wants done. The set is sealed: the types of this file,
+// each carried out by Session.do.
+type effect interface{ isEffect() }
+
+// Toward the device.
+type (
+	reply struct {
+		to     responder
+		result any
+	}
+	fail struct {
+		to  responder
+		err error
+	}
+	// call sends a request; its answer comes back as replied with the number.
+	call struct {
+		number uint64
+		method string
+		params any
+	}
+	// forget gives a call up; an answer may still come.
+	forget  struct{ call uint64 }
+	confirm struct{ orderID string }
+	hangUp  struct {
+		code schema.CloseCode
+		text string
+	}
+)
+
+// Toward the login, the hub, and business.
+type (
+	authenticate struct{ params schema.LoginParams }
+	claimDevice  struct {
+		cred   schema.Credential
+		params schema.LoginParams
+	}
+	// publish shows the session's state and report to readers in other goroutines.
+	publish struct{ live schema.Live }
+	// release gives the device up in the hub.
+	release struct {
+		deviceID string
+		epoch    int64
+	}
+	// accept tells an order's caller that the order is on its way.
+	accept struct {
+		ticket *ticket
+		order  schema.Order
+	}
+	// settle tells it how the order ended, or why it was refused.
+	settle struct {
+		ticket *ticket
+		order  *schema.Order // nil: there is no record
+		err    error
+	}
+)
+
+// Toward the store and the receiver of uploads.
+type (
+	beginOrder struct{ in schema.Intent }
+	endOrder   struct {
+		out schema.Outcome
+		to  responder
+	}
+	// retryOutcome hands an outcome that could not be stored to the clerk.
+	retryOutcome struct{ out schema.Outcome }
+	checkUpload  struct {
+		out  schema.Outcome
+		to   responder
+		data schema.UploadData
+	}
+	record   struct{ event schema.Event }
+	presence struct{ p schema.Presence }
+	sample   struct{ s schema.Sample }
+	told     struct {
+		deviceID string
+		version  int64
+	}
+)
+
+func (reply) isEffect()        {}
+func (fail) isEffect()         {}
+func (call) isEffect()         {}
+func (forget) isEffect()       {}
+func (confirm) isEffect()      {}
+func (hangUp) isEffect()       {}
+func (authenticate) isEffect() {}
+func (claimDevice) isEffect()  {}
+func (publish) isEffect()      {}
+func (release) isEffect()      {}
+func (accept) isEffect()       {}
+func (settle) isEffect()       {}
+func (beginOrder) isEffect()   {}
+func (endOrder) isEffect()     {}
+func (retryOutcome) isEffect() {}
+func (checkUpload) isEffect()  {}
+func (record) isEffect()       {}
+func (presence) isEffect()     {}
+func (sample) isEffect()       {}
+func (told) isEffect()         {}

@@ -1,0 +1,236 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/edgetether/tether/schema"
+)
+
+// How failures are slowed (southbound section 2, Secrets; reliability T6).
+const (
+	deviceBurst  = 5
+	deviceEvery  = 30 * time.Second
+	sourceBurst  = 20
+	sourceEvery  = time.Second
+	maxQueue     = 32 // logins that wait for a password check
+	noteEvery    = time.Minute
+	gateCapacity = 1 << 16 // sources and devices remembered, in each of two generations
+)
+
+// gate decides who may try a secret, and tries it. A password that a person
+// chose costs a quarter of a second of processor time, so that those checks
+// are bounded and queue; a secret that the server made costs microseconds and
+// never waits behind them.
+type gate struct {
+	logins Logins
+	verify func(schema.Credential, schema.LoginParams) bool
+	cheap  func(secret string) bool
+	delay  time.Duration // from a login's receipt to its refusal, the same for all (T10)
+
+	checks  chan struct{} // holds a token for each check that may run at once
+	queued  atomic.Int64
+	devices cache[string, *rate.Limiter]
+	sources cache[netip.Prefix, *rate.Limiter]
+	failed  cache[failure, struct{}] // who failed at which device
+	noted   cache[string, time.Time] // when a device's log last got a refusal
+}
+
+type failure struct {
+	device string
+	source netip.Prefix
+}
+
+func newGate(cfg *Config) *gate {
+	checks := max(1, runtime.GOMAXPROCS(0)-1)
+	return &gate{
+		logins: cfg.Logins, verify: cfg.Verify, cheap: cfg.Cheap, delay: cfg.RefusalDelay,
+		checks: make(chan struct{}, checks),
+	}
+}
+
+// check answers authenticated or refused. It returns within the time that a
+// bounded queue of checks takes, or when ctx ends.
+func (g *gate) check(ctx context.Context, p schema.LoginParams, source netip.Addr) event {
+	start := time.Now()
+	a := attempt{params: p, device: deviceKey(p), source: prefixOf(source), start: start}
+	cred, err := g.try(ctx, &a)
+	if err == nil {
+		return authenticated{cred}
+	}
+	if schema.KindOf(err) == schema.LoginFailed {
+		g.countFailure(&a)
+		sleep(ctx, g.delay-time.Since(start))
+	}
+	return refused{deviceID: a.deviceID, err: err, note: g.worthNoting(&a, err)}
+}
+
+// attempt is one login on its way through the gate.
+type attempt struct {
+	params   schema.LoginParams
+	device   string // what it names, known or not
+	deviceID string // if there is such a device
+	source   netip.Prefix
+	start    time.Time
+}
+
+func (a *attempt) secret() string { return a.params.Token + a.params.Password }
+
+func (g *gate) try(ctx context.Context, a *attempt) (schema.Credential, error) {
+	cheap := g.cheap(a.secret())
+	if !cheap {
+		if err := g.admit(a); err != nil {
+			return schema.Credential{}, err
+		}
+		release, err := g.queue(ctx)
+		if err != nil {
+			return schema.Credential{}, err
+		}
+		defer release()
+		// Those who failed while this one waited count too.
+		if err := g.admit(a); err != nil {
+			return schema.Credential{}, err
+		}
+	}
+	cred, err := g.credential(ctx, a)
+	if err != nil {
+		return cred, err
+	}
+	if g.verify(cred, a.params) && cred.Enabled {
+		return cred, nil
+	}
+	if cheap { // a right one was not held up; a wrong one is slowed like any other
+		if err := g.admit(a); err != nil {
+			return schema.Credential{}, err
+		}
+	}
+	return schema.Credential{}, schema.ErrLoginFailed
+}
+
+// credential finds the record; for an unknown device it is the zero one, which
+// costs as much to check as any (T10).
+func (g *gate) credential(ctx context.Context, a *attempt) (schema.Credential, error) {
+	cred, err := g.logins.Credential(ctx, a.params, a.start.UnixMilli())
+	switch {
+	case err == nil:
+		a.deviceID = cred.DeviceID
+	case errors.Is(err, schema.ErrDeviceNotFound):
+		return schema.Credential{}, nil
+	default:
+		return cred, overloaded(retryAfterStore)
+	}
+	return cred, nil
+}
+
+// admit holds a source or a device back that has failed too often. A source
+// that has not failed at this device before is let through to it: guesses from
+// elsewhere never lock the genuine device out.
+func (g *gate) admit(a *attempt) error {
+	now := time.Now()
+	if wait := g.sourceLimit(a.source).wait(now); wait > 0 {
+		return overloaded(wait)
+	}
+	if _, before := g.failed.get(failure{a.device, a.source}); !before {
+		return nil
+	}
+	if wait := g.deviceLimit(a.device).wait(now); wait > 0 {
+		return overloaded(wait)
+	}
+	return nil
+}
+
+func (g *gate) countFailure(a *attempt) {
+	g.sourceLimit(a.source).Allow()
+	g.deviceLimit(a.device).Allow()
+	g.failed.put(failure{a.device, a.source}, struct{}{})
+}
+
+// queue waits for one of the bounded checks; a full queue refuses at once.
+func (g *gate) queue(ctx context.Context) (release func(), err error) {
+	if n := g.queued.Add(1); n > maxQueue {
+		g.queued.Add(-1)
+		return nil, overloaded(schema.ReconnectDelay)
+	}
+	defer g.queued.Add(-1)
+	select {
+	case g.checks <- struct{}{}:
+		return func() { <-g.checks }, nil
+	case <-ctx.Done():
+		return nil, overloaded(schema.ReconnectDelay)
+	}
+}
+
+// worthNoting bounds what a flood of refusals writes to a device's log: every
+// failed check, and one refusal a minute.
+func (g *gate) worthNoting(a *attempt, err error) bool {
+	if a.deviceID == "" {
+		return false
+	}
+	if schema.KindOf(err) == schema.LoginFailed {
+		return true
+	}
+	last, ok := g.noted.get(a.deviceID)
+	if ok && a.start.Sub(last) < noteEvery {
+		return false
+	}
+	g.noted.put(a.deviceID, a.start)
+	return true
+}
+
+type limit struct{ *rate.Limiter }
+
+// wait is how long it takes until there is a token; 0 is now. None is taken.
+func (l limit) wait(now time.Time) time.Duration {
+	missing := 1 - l.TokensAt(now)
+	if missing <= 0 {
+		return 0
+	}
+	return time.Duration(missing / float64(l.Limit()) * float64(time.Second))
+}
+
+func (g *gate) sourceLimit(p netip.Prefix) limit {
+	return limit{g.sources.getOr(p, func() *rate.Limiter { return rate.NewLimiter(rate.Every(sourceEvery), sourceBurst) })}
+}
+
+func (g *gate) deviceLimit(key string) limit {
+	return limit{g.devices.getOr(key, func() *rate.Limiter { return rate.NewLimiter(rate.Every(deviceEvery), deviceBurst) })}
+}
+
+func deviceKey(p schema.LoginParams) string {
+	if p.SN != "" {
+		return "sn\x00" + p.SN + "\x00" + p.Model
+	}
+	return p.DeviceID
+}
+
+// prefixOf is what counts as one source: an IPv4 address, an IPv6 /64.
+func prefixOf(a netip.Addr) netip.Prefix {
+	a = a.Unmap()
+	bits := 64
+	if a.Is4() {
+		bits = 32
+	}
+	p, err := a.Prefix(bits)
+	if err != nil { // no address: all of those are one source
+		return netip.Prefix{}
+	}
+	return p
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}

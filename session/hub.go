@@ -1,0 +1,254 @@
+package session
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/edgetether/tether/rpc"
+	"github.com/edgetether/tether/schema"
+)
+
+// Config is what a hub is made of. Logins, Orders, Journal, Settler, Verify,
+// Cheap, NewToken and HashToken are required.
+type Config struct {
+	Settings Settings
+	Node     schema.Node
+
+	Logins  Logins
+	Orders  Orders
+	Journal Journal
+	Settler Settler
+	Uploads Uploads // nil: devices upload to targets of their own
+
+	// Verify checks a presented secret; the zero Credential is an unknown
+	// device and takes as long. Cheap says whether checking a secret costs
+	// microseconds, by its form alone.
+	Verify    func(schema.Credential, schema.LoginParams) bool
+	Cheap     func(secret string) bool
+	NewToken  func() string
+	HashToken func(token string) string
+
+	MaxMessage    int           // bytes of a message after login; default schema.MaxMessage
+	MessageRate   float64       // messages a second of one device; 0 is no limit
+	MessageBurst  int           // and at once; default schema.MessageBurst
+	RefusalDelay  time.Duration // from a login to its refusal; default 1 s
+	RestartWindow time.Duration // for a new boot_id after a restart; default schema.RestartWindow
+	Origins       []string      // Origin headers that a WebSocket handshake may carry
+
+	Log *slog.Logger // default: nothing is logged
+}
+
+func (c Config) withDefaults() Config {
+	c.Settings = c.Settings.withDefaults()
+	setDefault(&c.MaxMessage, schema.MaxMessage)
+	setDefault(&c.MessageBurst, schema.MessageBurst)
+	setDefault(&c.RefusalDelay, time.Second)
+	setDefault(&c.RestartWindow, schema.RestartWindow)
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+// Hub holds the sessions of this node and finds the one of a device.
+type Hub struct {
+	cfg   Config
+	log   *slog.Logger
+	gate  *gate
+	clerk *clerk
+
+	ctx    context.Context // of logins and checks of uploads; ends with Close
+	cancel context.CancelFunc
+	wg     sync.WaitGroup // every goroutine that the hub has started
+
+	mu       sync.Mutex
+	sessions map[*Session]struct{} // all connections, logged in or not
+	owners   map[string]owner      // by device
+	claims   map[*claimTry]struct{}
+	epochs   int64 // counter of this incarnation
+	draining bool
+	closed   bool
+	empty    chan struct{} // closed when the last session of a draining hub is gone
+}
+
+// owner is the session that owns a device, at its epoch.
+type owner struct {
+	session *Session
+	epoch   int64
+}
+
+// claimTry is a claim on its way through the store. Business may revoke the
+// device meanwhile.
+type claimTry struct {
+	deviceID string
+	revoked  bool
+}
+
+// New makes a hub. Run is its clerk; Close ends it.
+func New(cfg Config) *Hub {
+	cfg = cfg.withDefaults()
+	ctx, cancel := context.WithCancel(context.Background())
+	return &Hub{
+		cfg: cfg, log: cfg.Log, gate: newGate(&cfg), clerk: newClerk(&cfg),
+		ctx: ctx, cancel: cancel,
+		sessions: make(map[*Session]struct{}),
+		owners:   make(map[string]owner),
+		claims:   make(map[*claimTry]struct{}),
+		empty:    make(chan struct{}),
+	}
+}
+
+// ServeHTTP upgrades a device's connection and starts its session. It returns
+// at once: the handler's goroutine and its stack are not kept.
+func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	o := rpc.Options{MaxMessage: schema.MaxLoginMessage, NotInBatch: []string{schema.MethodLogin}, Origins: h.cfg.Origins}
+	if h.cfg.MessageRate > 0 {
+		o.Admit = rate.NewLimiter(rate.Limit(h.cfg.MessageRate), h.cfg.MessageBurst).Allow
+	}
+	p, err := rpc.Upgrade(w, r, o)
+	if err != nil {
+		h.log.Debug("handshake refused", "address", r.RemoteAddr, "error", err)
+		return
+	}
+	h.Accept(p)
+}
+
+// Accept starts the session of a connection. While the hub is draining the
+// device is sent away.
+func (h *Hub) Accept(p *rpc.Peer) {
+	s := newSession(h, p, time.Now())
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		p.Abort()
+		return
+	}
+	if h.draining {
+		s.stop(drainRequest{retryText(schema.ReconnectDelay)})
+	}
+	h.sessions[s] = struct{}{}
+	h.wg.Go(s.read)
+	h.wg.Go(func() {
+		s.run()
+		h.gone(s)
+	})
+}
+
+func (h *Hub) gone(s *Session) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.sessions, s)
+	if h.draining && len(h.sessions) == 0 {
+		h.closeEmpty()
+	}
+}
+
+func (h *Hub) closeEmpty() {
+	select {
+	case <-h.empty:
+	default:
+		close(h.empty)
+	}
+}
+
+// claim makes a session the owner of its device: durably in the store, then in
+// the hub, where it replaces an older one by epoch.
+func (h *Hub) claim(ctx context.Context, s *Session, e claimDevice) event {
+	try, epoch := h.beginClaim(e.cred.DeviceID)
+	token := h.cfg.NewToken()
+	now := time.Now()
+	expires := now.Add(schema.TokenLifetime).UnixMilli()
+	answer, err := h.cfg.Logins.Claim(ctx, schema.Claim{
+		DeviceID: e.cred.DeviceID, Epoch: epoch, Node: h.cfg.Node.Number, Version: e.cred.Version,
+		TokenHash: h.cfg.HashToken(token), TokenExpires: expires,
+		BootID: e.params.BootID, Client: e.params.Client,
+		Form: formOf(e.params), Address: s.source.String(), Now: now.UnixMilli(),
+	})
+	committed := err == nil
+	if err := h.endClaim(try, err, owner{s, epoch}); err != nil {
+		if committed {
+			h.cfg.Journal.Presence(schema.Presence{DeviceID: e.cred.DeviceID, Epoch: epoch, State: schema.Offline,
+				Reason: "revoked", LastSeen: now.UnixMilli(), Now: time.Now().UnixMilli()})
+		}
+		return claimRefused{err}
+	}
+	return claimed{epoch: epoch, token: token, expires: expires, answer: answer}
+}
+
+func (h *Hub) beginClaim(deviceID string) (*claimTry, int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.epochs++
+	try := &claimTry{deviceID: deviceID}
+	h.claims[try] = struct{}{}
+	return try, h.cfg.Node.Incarnation<<32 | h.epochs
+}
+
+// endClaim installs the new owner, unless the claim failed, the device was
+// revoked meanwhile, or a newer epoch is here already. The older owner is told
+// that it was replaced.
+func (h *Hub) endClaim(try *claimTry, err error, o owner) error {
+	h.mu.Lock()
+	delete(h.claims, try)
+	old, replaced := h.owners[try.deviceID]
+	switch {
+	case err != nil:
+		err = claimError(err)
+	case try.revoked:
+		err = schema.ErrLoginFailed
+	case replaced && old.epoch > o.epoch:
+		err = schema.ErrFenced
+	default:
+		h.owners[try.deviceID] = o
+	}
+	h.mu.Unlock()
+	if err == nil && replaced {
+		old.session.stop(stopRequest{code: schema.CloseTakeover, reason: "takeover", text: "a newer login took over"})
+	}
+	return err
+}
+
+// claimError is what a refused claim means to the device.
+func claimError(err error) error {
+	switch schema.KindOf(err) {
+	case schema.LoginFailed, schema.Fenced:
+		return err
+	}
+	return overloaded(retryAfterStore)
+}
+
+// release gives a device up, if epoch still holds it.
+func (h *Hub) release(deviceID string, epoch int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if o, ok := h.owners[deviceID]; ok && o.epoch == epoch {
+		delete(h.owners, deviceID)
+	}
+}
+
+// find returns the session that owns a device; nil if none is open.
+func (h *Hub) find(deviceID string) *Session {
+	h.mu.Lock()
+	o := h.owners[deviceID]
+	h.mu.Unlock()
+	if o.session == nil || o.session.live.Load() == nil {
+		return nil
+	}
+	return o.session
+}
+
+func (h *Hub) checkUpload(ctx context.Context, e checkUpload) event {
+	if h.cfg.Uploads == nil {
+		return uploadChecked{e.out, e.to, nil}
+	}
+	err := h.cfg.Uploads.Complete(ctx, e.out.OrderID, e.data, time.Now())
+	if e.to != nil && schema.KindOf(err) == schema.NotFound {
+		err = nil // a result handed in for an order that had no credential of ours
+	}
+	return uploadChecked{e.out, e.to, err}
+}

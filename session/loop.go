@@ -1,0 +1,327 @@
+package session
+
+import (
+	"context"
+	"net/netip"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/edgetether/tether/rpc"
+	"github.com/edgetether/tether/schema"
+)
+
+// Sizes of a session's channels. At 100,000 devices a slot is memory.
+const (
+	mailboxSize    = 8 // messages of the device, orders, updates
+	completionSize = 4 // answers that are owed
+	stopSize       = 2 // a drain and one reason to end at once
+)
+
+// Session is the actor of one connection: it owns a core, and its loop is the
+// only goroutine that touches it.
+type Session struct {
+	hub    *Hub
+	peer   *rpc.Peer
+	source netip.Addr
+	core   core
+
+	mailbox     chan event
+	completions chan event
+	stops       chan event
+	loginSeen   chan struct{} // closed when the first login was answered
+	done        chan struct{} // closed when the loop has ended
+
+	// For readers in other goroutines.
+	live     atomic.Pointer[schema.Live] // nil: not open
+	lastSeen atomic.Int64
+
+	calls map[uint64]uint64 // of calls in flight, the core's number: the peer's id
+	lost  map[uint64]uint64 // of those given up, the peer's id: the core's number
+	armed time.Time         // when the timer fires; zero: it is stopped
+}
+
+// late is a response to a call that was given up; the loop makes it a replied.
+type late struct {
+	id   uint64
+	resp rpc.Response
+}
+
+func (late) isEvent() {}
+
+func newSession(h *Hub, p *rpc.Peer, now time.Time) *Session {
+	source := addressOf(p)
+	return &Session{
+		hub: h, peer: p, source: source,
+		core:        newCore(&h.cfg.Settings, h.cfg.Node.Number, source.String(), now),
+		mailbox:     make(chan event, mailboxSize),
+		completions: make(chan event, completionSize),
+		stops:       make(chan event, stopSize),
+		loginSeen:   make(chan struct{}),
+		done:        make(chan struct{}),
+	}
+}
+
+func addressOf(p *rpc.Peer) netip.Addr {
+	if a := p.RemoteAddr(); a != nil {
+		if ap, err := netip.ParseAddrPort(a.String()); err == nil {
+			return ap.Addr().Unmap()
+		}
+	}
+	return netip.Addr{}
+}
+
+// read is the reader: it ends with the connection.
+func (s *Session) read() {
+	end := s.peer.Serve(s)
+	reason := end.Reason
+	if reason == rpc.ReasonClosedByPeer {
+		reason = "closed_by_device"
+	}
+	s.post(ended{reason})
+}
+
+// Request implements rpc.Handler. Behind a login the reader waits for its end,
+// so that what follows it is neither served nor measured too early.
+func (s *Session) Request(r *rpc.Request) {
+	ev := decode(r)
+	s.post(ev)
+	if _, ok := ev.(loginRequest); ok {
+		select {
+		case <-s.loginSeen:
+		case <-s.done:
+		}
+	}
+}
+
+// Late implements rpc.Handler.
+func (s *Session) Late(id uint64, resp rpc.Response) { s.post(late{id, resp}) }
+
+// post puts a message of the device into the mailbox; a full one holds the
+// device back.
+func (s *Session) post(ev event) {
+	select {
+	case s.mailbox <- ev:
+	case <-s.done:
+	}
+}
+
+// complete brings an answer that was owed. The loop always comes round to take it.
+func (s *Session) complete(ev event) {
+	select {
+	case s.completions <- ev:
+	case <-s.done:
+	}
+}
+
+// stop brings a reason to end. If there is no room, one is waiting already.
+func (s *Session) stop(ev event) {
+	select {
+	case s.stops <- ev:
+	default:
+	}
+}
+
+// run is the loop.
+func (s *Session) run() {
+	defer close(s.done)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for !s.core.finished() {
+		s.arm(timer)
+		select {
+		case ev := <-s.mailbox:
+			s.handle(ev)
+		case ev := <-s.completions:
+			s.handle(ev)
+		case ev := <-s.stops:
+			s.handle(ev)
+		case <-timer.C:
+			s.armed = time.Time{}
+			s.handle(tick{})
+		}
+	}
+}
+
+// arm sets the timer for the core's deadline. One that is armed for an earlier
+// time is left alone: it finds nothing due and is armed again, which is cheaper
+// than moving it with every message.
+func (s *Session) arm(timer *time.Timer) {
+	at := s.core.deadline()
+	if at.IsZero() || !s.armed.IsZero() && !at.Before(s.armed) {
+		return
+	}
+	s.armed = at
+	timer.Reset(time.Until(at))
+}
+
+// handle lets the core decide and does what it wants. A panic ends this session alone.
+func (s *Session) handle(ev event) {
+	defer func() {
+		if r := recover(); r != nil {
+			s.crash(r)
+		}
+	}()
+	switch m := ev.(type) {
+	case replied:
+		delete(s.calls, m.call)
+	case late:
+		ev = replied{s.numberOf(m.id), m.resp}
+	}
+	s.apply(ev)
+}
+
+func (s *Session) apply(ev event) {
+	was := s.core.phase
+	for _, e := range s.core.step(ev, time.Now()) {
+		s.do(e)
+	}
+	s.lastSeen.Store(s.core.lastSeen.UnixMilli())
+	if s.core.phase != was && s.core.phase >= open {
+		s.sawLogin()
+	}
+}
+
+func (s *Session) sawLogin() {
+	select {
+	case <-s.loginSeen:
+	default:
+		s.peer.SetMaxMessage(s.hub.cfg.MaxMessage)
+		close(s.loginSeen)
+	}
+}
+
+// crash ends the session after a panic: the device is closed with 1011, an
+// order in flight becomes unknown. A second panic leaves it at that.
+func (s *Session) crash(reason any) {
+	s.hub.log.Error("session panicked", "device_id", s.core.deviceID, "panic", reason, "stack", string(debug.Stack()))
+	s.peer.Close(schema.CloseInternal, "internal error")
+	defer func() {
+		if recover() != nil {
+			s.core.phase, s.core.owed = closing, 0
+			s.hub.release(s.core.deviceID, s.core.epoch)
+		}
+	}()
+	if s.core.phase == closing {
+		s.core.owed = 0
+		s.hub.release(s.core.deviceID, s.core.epoch)
+		return
+	}
+	s.apply(ended{"internal"})
+}
+
+// do carries out one effect. None of them waits.
+func (s *Session) do(e effect) {
+	switch e := e.(type) {
+	case reply:
+		e.to.Reply(e.result)
+	case fail:
+		e.to.Fail(e.err)
+	case call:
+		s.call(e)
+	case forget:
+		s.forget(e.call)
+	case confirm:
+		s.notify(schema.MethodRestartConfirm, schema.RestartConfirm{OrderID: e.orderID})
+	case hangUp:
+		s.peer.Close(e.code, e.text)
+	case publish:
+		s.live.Store(&e.live)
+	case release:
+		s.live.Store(nil)
+		s.hub.release(e.deviceID, e.epoch)
+	case accept:
+		e.ticket.accepted <- e.order
+	case settle:
+		e.ticket.settled <- settlement{e.order, e.err}
+	default:
+		s.doElsewhere(e)
+	}
+}
+
+// doElsewhere carries out the effects that the store, a login's goroutine or
+// the receiver of uploads sees to.
+func (s *Session) doElsewhere(e effect) {
+	cfg := &s.hub.cfg
+	switch e := e.(type) {
+	case authenticate:
+		s.spawn(func(ctx context.Context) event { return s.hub.gate.check(ctx, e.params, s.source) },
+			refused{err: errInternal})
+	case claimDevice:
+		s.spawn(func(ctx context.Context) event { return s.hub.claim(ctx, s, e) }, claimRefused{errInternal})
+	case beginOrder:
+		cfg.Orders.BeginOrder(e.in, func(err error) { s.complete(intentDone{e.in.Order.OrderID, err}) })
+	case endOrder:
+		cfg.Orders.EndOrder(e.out, func(o schema.Order, err error) { s.complete(outcomeDone{e.out, e.to, o, err}) })
+	case retryOutcome:
+		s.hub.clerk.retry(e.out)
+	case checkUpload:
+		s.spawn(func(ctx context.Context) event { return s.hub.checkUpload(ctx, e) },
+			uploadChecked{e.out, e.to, errInternal})
+	case record:
+		cfg.Journal.Record(e.event)
+	case presence:
+		cfg.Journal.Presence(e.p)
+	case sample:
+		cfg.Journal.Sample(e.s)
+	case told:
+		cfg.Journal.Told(e.deviceID, e.version)
+	}
+}
+
+var errInternal = schema.Errorf(schema.Internal, "internal", "internal error")
+
+// spawn runs work that waits, in a goroutine of the hub's, and brings its
+// answer back; panicked is the answer of one that panics.
+func (s *Session) spawn(work func(context.Context) event, panicked event) {
+	s.hub.wg.Go(func() {
+		answer := panicked
+		defer func() {
+			if r := recover(); r != nil {
+				s.hub.log.Error("login or upload panicked", "panic", r, "stack", string(debug.Stack()))
+			}
+			s.complete(answer)
+		}()
+		answer = work(s.hub.ctx)
+	})
+}
+
+// call sends a request of the core's. A peer that cannot take it is about to
+// end, which settles the call.
+func (s *Session) call(e call) {
+	id, err := s.peer.Call(e.method, e.params, func(resp rpc.Response) { s.post(replied{e.number, resp}) })
+	if err != nil {
+		s.hub.log.Debug("call not sent", "method", e.method, "error", err)
+		return
+	}
+	if s.calls == nil {
+		s.calls, s.lost = make(map[uint64]uint64), make(map[uint64]uint64)
+	}
+	s.calls[e.number] = id
+}
+
+func (s *Session) forget(number uint64) {
+	id, ok := s.calls[number]
+	if !ok {
+		return
+	}
+	if len(s.lost) >= maxGivenUp {
+		clear(s.lost)
+	}
+	s.lost[id] = number
+	delete(s.calls, number)
+	s.peer.Forget(id)
+}
+
+// numberOf is the core's number of a call that was given up; 0 if it is too old.
+func (s *Session) numberOf(id uint64) uint64 {
+	n := s.lost[id]
+	delete(s.lost, id)
+	return n
+}
+
+func (s *Session) notify(method string, params any) {
+	if err := s.peer.Notify(method, params); err != nil {
+		s.hub.log.Debug("notification not sent", "method", method, "error", err)
+	}
+}

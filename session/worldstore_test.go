@@ -1,0 +1,181 @@
+package session
+
+import (
+	"slices"
+
+	"github.com/edgetether/tether/schema"
+)
+
+// commitClaim is the store's compare and set on the epoch, and the hub's.
+func (w *world) commitClaim(who int) {
+	c := &w.conns[who]
+	epoch := c.claim
+	c.claim = 0
+	if epoch < w.stored {
+		w.step(who, claimRefused{schema.ErrFenced})
+		return
+	}
+	if w.online {
+		w.log = append(w.log, schema.EventDisconnect)
+	}
+	w.stored, w.online, c.claimed = epoch, true, true
+	w.log = append(w.log, schema.EventConnect)
+	if w.owner >= 0 && w.owns < epoch {
+		w.conns[w.owner].taken = true
+	}
+	w.owner, w.owns = who, epoch
+	w.step(who, claimed{epoch: epoch, token: "tt_x"})
+}
+
+func (w *world) commitIntent(in schema.Intent) error {
+	if in.Epoch != w.stored {
+		return schema.ErrFenced
+	}
+	for _, o := range w.orders {
+		if o.State == schema.OrderSent {
+			return schema.Errorf(schema.OrderRefused, "device_busy", "busy")
+		}
+	}
+	w.orders[in.Order.OrderID] = in.Order
+	return nil
+}
+
+// commitOutcome is the store's compare and set on an order's state.
+func (w *world) commitOutcome(out schema.Outcome) (schema.Order, error) {
+	o, ok := w.orders[out.OrderID]
+	if !ok || out.DeviceID != testDevice {
+		return schema.Order{}, schema.ErrOrderNotFound
+	}
+	word := out.State == schema.OrderSucceeded || out.State == schema.OrderStateFail
+	if o.State != schema.OrderSent && !(o.State == schema.OrderStateLost && word) {
+		return o, nil
+	}
+	if word {
+		w.checkWord(out)
+	}
+	if out.State == schema.OrderCancelled && w.sends[out.OrderID] > 0 {
+		w.fail("cancelled as not sent: %s was sent", out.OrderID)
+	}
+	o.State, o.Message = out.State, out.Message
+	if out.Reason != "" {
+		o.Reason = &out.Reason
+	}
+	w.orders[out.OrderID] = o
+	return o, nil
+}
+
+// checkWord holds an outcome against what the device said of that order.
+func (w *world) checkWord(out schema.Outcome) {
+	if out.Message != out.OrderID {
+		w.fail("order %s got the outcome of %s", out.OrderID, out.Message)
+	}
+	if w.said[out.OrderID] == "" {
+		w.fail("order %s has an outcome that the device never gave", out.OrderID)
+	}
+}
+
+// step lets a core decide, and carries out its effects in the model.
+func (w *world) step(who int, ev event) {
+	c := &w.conns[who]
+	for _, e := range c.core.step(ev, w.now) {
+		switch e := e.(type) {
+		case reply, fail:
+			c.answered++
+		case hangUp:
+			c.gone, c.calls = true, nil
+			c.hangUps++
+		case authenticate:
+			c.auth = true
+		case claimDevice:
+			w.epochs++
+			c.claim = w.epochs
+		case beginOrder:
+			c.intents = append(c.intents, e.in)
+		case endOrder:
+			c.outcomes = append(c.outcomes, e)
+		case call:
+			w.send(who, e)
+		case forget:
+			i := slices.IndexFunc(c.calls, func(k openCall) bool { return k.number == e.call })
+			if i >= 0 {
+				c.calls[i].lost = true
+			}
+		case release:
+			if w.owner >= 0 && w.owns == e.epoch {
+				w.owner = -1
+			}
+		case presence:
+			w.setPresence(c, e.p)
+		case settle:
+			w.tell(e)
+		case retryOutcome:
+			w.retries = append(w.retries, e.out)
+		}
+	}
+}
+
+func (w *world) setPresence(c *conn, p schema.Presence) {
+	if p.State == schema.Offline {
+		c.offline++
+	}
+	if p.Epoch != w.stored || !w.online {
+		return
+	}
+	if p.State == schema.Offline {
+		w.online = false
+		w.log = append(w.log, schema.EventDisconnect)
+	}
+}
+
+// send checks what goes to the device: an order whose intent is durable, once,
+// over a connection that is open.
+func (w *world) send(who int, e call) {
+	c := &w.conns[who]
+	g, ok := e.params.(schema.GiveOrder)
+	if !ok {
+		return
+	}
+	if o, ok := w.orders[g.OrderID]; !ok || o.State != schema.OrderSent {
+		w.fail("%s was sent before its intent was durable", g.OrderID)
+	}
+	if c.gone || c.core.phase != open {
+		w.fail("%s was sent over a connection that is gone", g.OrderID)
+	}
+	if slices.ContainsFunc(c.calls, func(k openCall) bool { return k.number == e.number }) {
+		w.fail("two calls with one number")
+	}
+	for t, id := range w.tickets {
+		if id == g.OrderID && w.settled[t] > 0 {
+			w.fail("%s was sent after its caller was told no", id)
+		}
+	}
+	w.sends[g.OrderID]++
+	if w.sends[g.OrderID] > 1 {
+		w.fail("%s was sent twice", g.OrderID)
+	}
+	if f := c.core.slot; f == nil || !f.due.Equal(w.now.Add(schema.OrderTimeout)) {
+		w.fail("%s has not its 10 s", g.OrderID)
+	}
+	c.calls = append(c.calls, openCall{number: e.number, orderID: g.OrderID})
+}
+
+// tell checks what an order's caller is told.
+func (w *world) tell(e settle) {
+	id, ok := w.tickets[e.ticket]
+	w.settled[e.ticket]++
+	o, stored := w.orders[id]
+	switch {
+	case !ok:
+		w.fail("nobody waits on this ticket")
+	case w.settled[e.ticket] > 1:
+		w.fail("%s was settled twice", id)
+	case e.order != nil && (e.order.OrderID != id || e.order.State != o.State):
+		w.fail("%s was told another record than the store's", id)
+	case e.err == nil && (!stored || o.State != schema.OrderSucceeded):
+		w.fail("%s was told success, and the store says %q", id, o.State)
+	case e.err == nil && w.said[id] != "yes":
+		w.fail("%s was told success, and the device said %q", id, w.said[id])
+	case schema.KindOf(e.err) == schema.OrderRefused && w.sends[id] > 0:
+		w.fail("%s was told refused, and it was sent", id)
+	}
+}
