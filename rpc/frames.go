@@ -2,11 +2,8 @@ package rpc
 
 import (
 	"encoding/binary"
-	"errors"
-	"net"
-	"os"
 	"sync/atomic"
-	"time"
+	"unicode/utf8"
 
 	"github.com/edgetether/tether/schema"
 )
@@ -65,6 +62,7 @@ type scanner struct {
 	n      int    // bytes of header that are here
 	left   uint64 // payload of the current frame that is still to come
 	final  bool   // the current frame is the last of its message
+	reason []byte // payload of a close frame, as far as it has come
 
 	open      bool // a message has begun, its last frame has not ended
 	size      uint64
@@ -82,37 +80,50 @@ func (s *scanner) feed(b []byte) (good int, err *frameError) {
 	i := s.http.skip(b)
 	good = len(b)
 	for start := i; i < len(b); {
+		var e *frameError
 		if s.left > 0 {
-			skip := min(uint64(len(b)-i), s.left)
-			i += int(skip)
-			s.left -= skip
-			s.endFrame()
-			continue
+			part := b[i : i+int(min(uint64(len(b)-i), s.left))]
+			i += len(part)
+			e = s.skip(part)
+		} else {
+			if s.n == 0 {
+				start = i
+			}
+			e = s.step(b[i])
+			i++
 		}
-		if s.n == 0 {
-			start = i
-		}
-		s.header[s.n] = b[i]
-		s.n++
-		i++
-		if e := s.step(); e != nil && !s.draining {
+		if e != nil && !s.draining {
 			err, good, s.draining = e, start, true
 		}
-		s.beginPayload()
 	}
 	return good, err
 }
 
-// step checks the header as far as it has come. The first two bytes are
-// judged at once: the library would judge them too.
-func (s *scanner) step() *frameError {
+// skip goes over payload. Only a close frame's is looked at.
+func (s *scanner) skip(part []byte) (err *frameError) {
+	s.left -= uint64(len(part))
+	if s.opcode() == opClose && !s.draining {
+		if s.reason = append(s.reason, part...); s.left == 0 {
+			err = s.checkClose()
+		}
+	}
+	s.endFrame()
+	return err
+}
+
+// step takes one byte of a header. The first two are judged at once: the
+// library would judge them too.
+func (s *scanner) step(b byte) (err *frameError) {
+	s.header[s.n] = b
+	s.n++
 	switch {
 	case s.n == 2:
-		return s.checkBits()
+		err = s.checkBits()
 	case s.n == s.headerSize():
-		return s.checkSize()
+		err = s.checkSize()
 	}
-	return nil
+	s.beginPayload()
+	return err
 }
 
 func (s *scanner) opcode() byte    { return s.header[0] & 0x0F }
@@ -193,6 +204,27 @@ func (s *scanner) checkControl() *frameError {
 	return nil
 }
 
+// checkClose judges the code and the text of a close frame.
+func (s *scanner) checkClose() *frameError {
+	p := s.reason
+	s.reason = nil
+	if s.masked {
+		for i := range p {
+			p[i] ^= s.header[2+i%4]
+		}
+	}
+	code := binary.BigEndian.Uint16(p)
+	switch {
+	case code >= 1000 && code <= 1003, code >= 1007 && code <= 1013, code >= 3000 && code <= 4999:
+	default:
+		return broken("close code")
+	}
+	if !utf8.Valid(p[2:]) {
+		return broken("close text")
+	}
+	return nil
+}
+
 // checkSize compares what the frame claims with the limit: nothing of a
 // message that is too big is ever held.
 func (s *scanner) checkSize() *frameError {
@@ -262,112 +294,4 @@ func (h *httpHead) skip(b []byte) int {
 		}
 	}
 	return len(b)
-}
-
-// oversleep is how late a deadline must be to be no deadline of the peer: the
-// process was paused, and the bytes may lie in the kernel.
-const oversleep = time.Second
-
-// frameConn is a connection with a scanner over what is read. It bounds the
-// time from a message's first byte to its last; a message that arrives whole
-// in one Read costs nothing. Only the reader uses it, but for Write and Close.
-type frameConn struct {
-	net.Conn
-	scan     scanner
-	timeout  time.Duration
-	deadline time.Time // of the message being received; zero: none
-	err      error     // what every further Read returns
-}
-
-func newFrameConn(conn net.Conn, o Options, server bool) *frameConn {
-	c := &frameConn{Conn: conn, timeout: o.MessageTimeout}
-	c.scan.masked = server
-	c.scan.http.pending = !server
-	c.scan.max.Store(int64(o.MaxMessage))
-	return c
-}
-
-// Read reads, up to the first frame that breaks a rule.
-func (c *frameConn) Read(p []byte) (int, error) {
-	if c.err != nil {
-		return 0, c.err
-	}
-	n, err := c.read(p)
-	good, bad := c.scan.feed(p[:n])
-	if bad == nil && err == nil {
-		bad = c.watch()
-	}
-	if bad != nil {
-		n, err, c.err = good, nil, bad
-		if n == 0 {
-			err = bad
-		}
-	}
-	return n, err
-}
-
-// read is one Read of the network. The time in which nobody read, because the
-// handler or the whole process was held up, is not the other side's.
-func (c *frameConn) read(p []byte) (int, error) {
-	for {
-		if !c.deadline.IsZero() && !time.Now().Before(c.deadline) {
-			c.arm()
-		}
-		n, err := c.Conn.Read(p)
-		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) || c.deadline.IsZero() {
-			return n, err
-		}
-		if time.Since(c.deadline) < oversleep {
-			return 0, errSlow
-		}
-	}
-}
-
-// watch arms the deadline when a message has begun and clears it when none is
-// on its way.
-func (c *frameConn) watch() *frameError {
-	armed := !c.deadline.IsZero()
-	switch {
-	case !c.scan.pending():
-		if armed {
-			c.disarm()
-		}
-	case !armed || c.scan.idle:
-		c.arm()
-	case !time.Now().Before(c.deadline):
-		return errSlow
-	}
-	return nil
-}
-
-func (c *frameConn) arm() {
-	c.deadline = time.Now().Add(c.timeout)
-	c.Conn.SetReadDeadline(c.deadline) //nolint:errcheck // a closed connection says so when read
-}
-
-func (c *frameConn) disarm() {
-	c.deadline = time.Time{}
-	c.Conn.SetReadDeadline(time.Time{}) //nolint:errcheck // as above
-}
-
-// rearm sets the deadline again after somebody else has cleared it.
-func (c *frameConn) rearm() {
-	if !c.deadline.IsZero() {
-		c.arm()
-	}
-}
-
-// discard reads on after an error until the other side's close frame or the
-// connection's end, so that our close frame is not overtaken by a reset.
-func (c *frameConn) discard() {
-	c.disarm()
-	c.scan.draining = true
-	b := make([]byte, 1024)
-	for !c.scan.closed {
-		n, err := c.Conn.Read(b)
-		c.scan.feed(b[:n])
-		if err != nil {
-			return
-		}
-	}
 }

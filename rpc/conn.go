@@ -1,0 +1,116 @@
+package rpc
+
+import (
+	"errors"
+	"net"
+	"os"
+	"time"
+)
+
+// oversleep is how late a deadline must be to be no deadline of the peer: the
+// process was paused, and the bytes may lie in the kernel.
+const oversleep = time.Second
+
+// frameConn is a connection with a scanner over what is read. It bounds the
+// time from a message's first byte to its last; a message that arrives whole
+// in one Read costs nothing. Only the reader uses it, but for Write and Close.
+type frameConn struct {
+	net.Conn
+	scan     scanner
+	timeout  time.Duration
+	deadline time.Time // of the message being received; zero: none
+	err      error     // what every further Read returns
+}
+
+func newFrameConn(conn net.Conn, o Options, server bool) *frameConn {
+	c := &frameConn{Conn: conn, timeout: o.MessageTimeout}
+	c.scan.masked = server
+	c.scan.http.pending = !server
+	c.scan.max.Store(int64(o.MaxMessage))
+	return c
+}
+
+// Read reads, up to the first frame that breaks a rule.
+func (c *frameConn) Read(p []byte) (int, error) {
+	if c.err != nil {
+		return 0, c.err
+	}
+	n, err := c.read(p)
+	good, bad := c.scan.feed(p[:n])
+	if bad == nil && err == nil {
+		bad = c.watch()
+	}
+	if bad != nil {
+		n, err, c.err = good, nil, bad
+		if n == 0 {
+			err = bad
+		}
+	}
+	return n, err
+}
+
+// read is one Read of the network. The time in which nobody read, because the
+// handler or the whole process was held up, is not the other side's.
+func (c *frameConn) read(p []byte) (int, error) {
+	for {
+		if !c.deadline.IsZero() && !time.Now().Before(c.deadline) {
+			c.arm()
+		}
+		n, err := c.Conn.Read(p)
+		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) || c.deadline.IsZero() {
+			return n, err
+		}
+		if time.Since(c.deadline) < oversleep {
+			return 0, errSlow
+		}
+	}
+}
+
+// watch arms the deadline when a message has begun and clears it when none is
+// on its way.
+func (c *frameConn) watch() *frameError {
+	armed := !c.deadline.IsZero()
+	switch {
+	case !c.scan.pending():
+		if armed {
+			c.disarm()
+		}
+	case !armed || c.scan.idle:
+		c.arm()
+	case !time.Now().Before(c.deadline):
+		return errSlow
+	}
+	return nil
+}
+
+func (c *frameConn) arm() {
+	c.deadline = time.Now().Add(c.timeout)
+	c.Conn.SetReadDeadline(c.deadline) //nolint:errcheck // a closed connection says so when read
+}
+
+func (c *frameConn) disarm() {
+	c.deadline = time.Time{}
+	c.Conn.SetReadDeadline(time.Time{}) //nolint:errcheck // as above
+}
+
+// rearm sets the deadline again after somebody else has cleared it.
+func (c *frameConn) rearm() {
+	if !c.deadline.IsZero() {
+		c.arm()
+	}
+}
+
+// discard reads on after an error until the other side's close frame or the
+// connection's end, so that our close frame is not overtaken by a reset.
+func (c *frameConn) discard() {
+	c.disarm()
+	c.scan.draining = true
+	b := make([]byte, 1024)
+	for !c.scan.closed {
+		n, err := c.Conn.Read(b)
+		c.scan.feed(b[:n])
+		if err != nil {
+			return
+		}
+	}
+}
