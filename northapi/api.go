@@ -54,6 +54,7 @@ type Config struct {
 type api struct {
 	Config
 	failures *failureLimiter
+	hashing  chan struct{} // is full while a chosen password is hashed
 	router   *chi.Mux
 }
 
@@ -62,7 +63,10 @@ type api struct {
 func New(c Config) http.Handler { return build(c).router }
 
 func build(c Config) *api {
-	a := &api{Config: c.withDefaults(), failures: newFailureLimiter(), router: chi.NewRouter()}
+	a := &api{
+		Config: c.withDefaults(), failures: newFailureLimiter(),
+		hashing: make(chan struct{}, 1), router: chi.NewRouter(),
+	}
 	a.router.NotFound(a.notFound)
 	a.router.MethodNotAllowed(a.methodNotAllowed)
 	for _, rt := range a.services() {

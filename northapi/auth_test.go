@@ -1,6 +1,7 @@
 package northapi_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"testing"
@@ -74,10 +75,16 @@ func TestT6_OneHostsAddresses(t *testing.T) {
 	}
 }
 
+// down is a store that does not answer.
+type down struct{ northapi.Keys }
+
+func (down) KeyByHash(context.Context, string) (schema.Key, error) {
+	return schema.Key{}, schema.ErrStoreUnavailable
+}
+
 // TestF28_StoreIsDown: a key that cannot be looked up is not a wrong one.
 func TestF28_StoreIsDown(t *testing.T) {
-	w := newWorld(t)
-	w.store.fault = schema.ErrStoreUnavailable
+	w := newWorld(t, func(c *northapi.Config) { c.Keys = down{c.Keys} })
 	for range 30 {
 		w.do("admin", get, "device_query/201", "").want(t, 503, "store_unavailable")
 	}

@@ -50,7 +50,7 @@ type credential struct {
 }
 
 func (a *api) deviceAdd(ctx context.Context, who caller, q deviceAdd) (credential, error) {
-	password, hash, err := a.password(q.Password)
+	password, hash, err := a.password(ctx, q.Password)
 	if err != nil {
 		return credential{}, err
 	}
@@ -64,15 +64,23 @@ func (a *api) deviceAdd(ctx context.Context, who caller, q deviceAdd) (credentia
 	return credential{d.DeviceID, password}, nil
 }
 
-// password is the one that was given, or else a new one, with its hash.
-func (a *api) password(given *secret) (password, hash string, err error) {
-	if given != nil {
-		password = string(*given)
-	} else {
+// password is the one that was given, or else a new one, with its hash. Those
+// that were given are hashed one at a time: each costs a quarter of a second
+// of processor time, which the devices' liveness must not wait for.
+func (a *api) password(ctx context.Context, given *secret) (password, hash string, err error) {
+	if given == nil {
 		password = a.Secrets.NewPassword()
+		hash, err = a.Secrets.HashPassword(password)
+		return password, hash, err
 	}
-	hash, err = a.Secrets.HashPassword(password)
-	return password, hash, err
+	select {
+	case a.hashing <- struct{}{}:
+	case <-ctx.Done():
+		return "", "", errNotHashed
+	}
+	defer func() { <-a.hashing }()
+	hash, err = a.Secrets.HashPassword(string(*given))
+	return string(*given), hash, err
 }
 
 func (a *api) deviceQuery(ctx context.Context, who caller, q deviceID) (schema.Device, error) {
@@ -173,11 +181,11 @@ func (q passwordUpdate) check() error {
 }
 
 func (a *api) devicePasswordUpdate(ctx context.Context, who caller, q passwordUpdate) (credential, error) {
-	ctx = carriedThrough(ctx)
-	password, hash, err := a.password(q.Password)
+	password, hash, err := a.password(ctx, q.Password)
 	if err != nil {
 		return credential{}, err
 	}
+	ctx = carriedThrough(ctx)
 	if err := a.Devices.SetPassword(ctx, who.scope, q.DeviceID, hash, who.by, a.millis()); err != nil {
 		return credential{}, err
 	}

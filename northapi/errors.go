@@ -64,5 +64,6 @@ var (
 	errInternal        = schema.Errorf(schema.Internal, "internal", "internal error")
 	errNoRoute         = schema.Errorf(schema.NotFound, "not_found", "no such service")
 	errNoMethod        = schema.Errorf(schema.MethodNotAllowed, "method_not_allowed", "the service is there for another method: see the header Allow")
+	errNotHashed       = schema.Errorf(schema.Overloaded, "overloaded", "password: too many wait to be hashed")
 	errUnauthenticated = schema.Errorf(schema.Unauthenticated, "unauthenticated", "Authorization: a good key is required")
 )

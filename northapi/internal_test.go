@@ -1,6 +1,7 @@
 package northapi
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -78,5 +79,17 @@ func TestMemberAt(t *testing.T) {
 		if got := memberAt(pointer); got != want {
 			t.Errorf("%q: %q, want %q", pointer, got, want)
 		}
+	}
+}
+
+// TestNobodyWaitsForeverToBeHashed: a caller that leaves gives its turn up.
+func TestNobodyWaitsForeverToBeHashed(t *testing.T) {
+	a := build(Config{})
+	a.hashing <- struct{}{}
+	ctx, leave := context.WithCancel(t.Context())
+	leave()
+	given := secret("eight888")
+	if _, _, err := a.password(ctx, &given); schema.KindOf(err) != schema.Overloaded {
+		t.Errorf("answered %v", err)
 	}
 }

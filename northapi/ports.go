@@ -19,6 +19,7 @@ type Devices interface {
 	// hashed password; a taken (sn, model) is DeviceConflict.
 	AddDevice(ctx context.Context, d schema.Device, passwordHash, by string) error
 	Device(ctx context.Context, sc schema.Scope, deviceID string) (schema.Device, error)
+	// ListDevices lists by identifier; an unknown f.GroupID is GroupNotFound.
 	ListDevices(ctx context.Context, sc schema.Scope, f schema.DeviceFilter, p schema.Page) (schema.List[schema.Device], error)
 	// UpdateDevice returns the record as it is now, and what to tell the device
 	// (nil if nothing that it is told of has changed).
@@ -55,7 +56,8 @@ type Relations interface {
 	EmptyGroup(ctx context.Context, sc schema.Scope, groupID string, deleteDevices bool, by string, now int64) ([]string, error)
 }
 
-// Records reads orders, logs of devices and uploaded files.
+// Records reads orders, logs of devices and uploaded files. For an unlimited
+// scope, the lists also know devices that were deleted.
 type Records interface {
 	Order(ctx context.Context, sc schema.Scope, orderID string) (schema.Order, error)
 	ListOrders(ctx context.Context, sc schema.Scope, deviceID string, p schema.Page) (schema.List[schema.Order], error) // newest first
@@ -68,7 +70,7 @@ type Records interface {
 type Keys interface {
 	// KeyByHash finds an unrevoked key; otherwise schema.ErrKeyNotFound.
 	KeyByHash(ctx context.Context, hash string) (schema.Key, error)
-	AddKey(ctx context.Context, k schema.Key, hash string) error
+	AddKey(ctx context.Context, k schema.Key, hash string) error // one of its groups unknown: GroupNotFound
 	ListKeys(ctx context.Context, p schema.Page) (schema.List[schema.Key], error)
 	RevokeKey(ctx context.Context, keyID string, now int64) error
 }

@@ -8,6 +8,8 @@ import (
 	"net/http/httptest"
 	"reflect"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/edgetether/tether/northapi"
@@ -27,19 +29,28 @@ const newDevice = `{"device_name":"press-7","device_type":"press","dev_descripti
  "nic":[{"type":"ethernet","mac":"02:00:00:00:00:01","ipv4":"10.0.0.7"},
         {"type":"lte","mac":"","ipv4":"","imei":"490154203237518"}]`
 
+// verifies says whether a device can log in with the password.
+func (w *world) verifies(device, password string) bool {
+	w.t.Helper()
+	p := schema.LoginParams{DeviceID: device, Password: password}
+	c, err := w.store.Credential(w.t.Context(), p, present)
+	w.must(err)
+	return w.secrets.Verify(c, p)
+}
+
 func TestDeviceIsAddedAndRead(t *testing.T) {
 	w := newWorld(t)
 	made := into[map[string]string](t, w.do("admin", post, "device_add", newDevice+`}`).want(t, 201, ""))
 	id := made["device_id"]
-	if !strings.HasPrefix(made["password"], "tp_") || w.store.passwords[id] != "hash:"+canary+made["password"] {
-		t.Errorf("made %v, stored %q", made, w.store.passwords[id])
+	if !strings.HasPrefix(made["password"], "tp_") || !w.verifies(id, made["password"]) {
+		t.Errorf("made %v", made)
 	}
 	d := into[schema.Device](t, w.do("viewer", get, "device_query/"+id, "").want(t, 200, ""))
 	want := schema.Device{
 		DeviceID: id, Name: "press-7", Type: "press", Description: "old", Hardware: schema.Hardware{SN: "SN123", Model: "ModelB"},
 		Software: &schema.Software{Version: "1.4.0", LastUpdate: "2026-10-02", Status: "running"},
 		NIC:      []schema.NIC{{Type: "ethernet", MAC: "02:00:00:00:00:01", IPv4: "10.0.0.7"}, {Type: "lte", IMEI: "490154203237518"}},
-		Enabled:  true, State: schema.Offline, CreatedTime: w.now.UnixMilli(), UpdatedTime: w.now.UnixMilli(),
+		Enabled:  true, State: schema.Offline, CreatedTime: present, UpdatedTime: present,
 	}
 	if !reflect.DeepEqual(d, want) {
 		t.Errorf("read %+v\nwant %+v", d, want)
@@ -47,28 +58,73 @@ func TestDeviceIsAddedAndRead(t *testing.T) {
 	w.do("admin", post, "device_add", newDevice+`}`).want(t, 409, "device_exists")
 }
 
-func TestDeviceWithAChosenPassword(t *testing.T) {
+func TestChosenPasswords(t *testing.T) {
 	w := newWorld(t)
-	made := into[map[string]string](t, w.do("admin", post, "device_add", newDevice+`,"password":"eight888","enabled":false}`).want(t, 201, ""))
-	if made["password"] != "eight888" {
-		t.Errorf("answered %v", made)
+	made := into[map[string]string](t, w.do("admin", post, "device_add", newDevice+`,"password":"eight888","enabled":true}`).want(t, 201, ""))
+	if made["password"] != "eight888" || !w.verifies(made["device_id"], "eight888") {
+		t.Errorf("made %v", made)
 	}
-	if d := w.store.devices[made["device_id"]]; d.Enabled {
-		t.Error("enabled")
+	changed := into[map[string]string](t, w.do("admin", put, "device_password_update", `{"device_id":"201","password":"other888"}`).want(t, 200, ""))
+	if changed["password"] != "other888" || !w.verifies("201", "other888") {
+		t.Errorf("changed to %v", changed)
+	}
+	renewed := into[map[string]string](t, w.do("admin", put, "device_password_update", `{"device_id":"201"}`).want(t, 200, ""))
+	if w.verifies("201", "other888") || !w.verifies("201", renewed["password"]) {
+		t.Errorf("renewed to %v", renewed)
+	}
+	off := into[map[string]string](t, w.do("admin", post, "device_add",
+		`{"device_name":"n","hardware":{"sn":"s","model":"m"},"enabled":false,"password":"eight888"}`).want(t, 201, ""))
+	if w.verifies(off["device_id"], "eight888") {
+		t.Error("added disabled, and may log in")
 	}
 }
 
-func TestDeviceListIsFilteredAndPaged(t *testing.T) {
+// oneAtATime counts how many passwords are hashed at once.
+type oneAtATime struct {
+	northapi.Secrets
+	now, most atomic.Int32
+}
+
+func (s *oneAtATime) HashPassword(password string) (string, error) {
+	s.most.Store(max(s.most.Load(), s.now.Add(1)))
+	defer s.now.Add(-1)
+	return s.Secrets.HashPassword(password)
+}
+
+// TestT7_PasswordsAreHashedInTurn: chosen passwords take one processor at
+// most.
+func TestT7_PasswordsAreHashedInTurn(t *testing.T) {
+	var gate *oneAtATime
+	w := newWorld(t, func(c *northapi.Config) {
+		gate = &oneAtATime{Secrets: c.Secrets}
+		c.Secrets = gate
+	})
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			rec := httptest.NewRecorder()
+			w.handler.ServeHTTP(rec, w.request("admin", put, "device_password_update", `{"device_id":"201","password":"eight888"}`))
+			if rec.Code != 200 {
+				t.Errorf("answered %d %s", rec.Code, rec.Body)
+			}
+		})
+	}
+	all.Wait()
+	if most := gate.most.Load(); most != 1 {
+		t.Errorf("%d were hashed at once", most)
+	}
+}
+
+func TestDeviceListIsFiltered(t *testing.T) {
 	w := newWorld(t)
 	for path, want := range map[string]int{
 		"device_query_all":                                    2,
-		"device_query_all?sn=SN0":                             1,
+		"device_query_all?sn=SN201":                           1,
 		"device_query_all?model=M&device_type=press":          2,
 		"device_query_all?name=202":                           1,
 		"device_query_all?group_id=" + ownGroup:               1,
 		"device_query_all?dev_state=Unknown":                  0,
 		"device_query_all?limit=1":                            1,
-		"device_query_all?limit=1&cursor=1":                   1,
 		"device_query_all?limit=1000&name=none%20of%20these&": 0,
 	} {
 		list := into[schema.List[schema.Device]](t, w.do("viewer", get, path, "").want(t, 200, ""))
@@ -76,25 +132,45 @@ func TestDeviceListIsFilteredAndPaged(t *testing.T) {
 			t.Errorf("%s: %d items, want %d", path, len(list.Items), want)
 		}
 	}
+}
+
+// TestListsArePaged walks a list by its cursors.
+func TestListsArePaged(t *testing.T) {
+	w := newWorld(t)
+	var seen []string
+	for cursor := ""; ; {
+		list := into[schema.List[schema.Device]](t, w.do("viewer", get, "device_query_all?limit=1&cursor="+cursor, "").want(t, 200, ""))
+		for _, d := range list.Items {
+			seen = append(seen, d.DeviceID)
+		}
+		if cursor = list.NextCursor; cursor == "" {
+			break
+		}
+	}
+	if fmt.Sprint(seen) != "[201 202]" {
+		t.Errorf("listed %v", seen)
+	}
 	w.do("viewer", get, "device_query_all?cursor=x", "").want(t, 400, "invalid_member")
 }
 
 // TestRecordsAreOverlaid: what the sessions know goes before the store's word.
 func TestRecordsAreOverlaid(t *testing.T) {
 	w := newWorld(t)
-	d := into[schema.Device](t, w.do("viewer", get, "device_query/"+ownDevice, ""))
-	if d.State != schema.Online || d.StateReason != "login" || *d.LastSeenTime != 77 {
+	read := func() schema.Device {
+		return into[schema.Device](t, w.do("viewer", get, "device_query/"+ownDevice, "").want(t, 200, ""))
+	}
+	if d := read(); d.State != schema.Online || d.StateReason != "login" || *d.LastSeenTime != 77 {
 		t.Errorf("connected: %+v", d)
 	}
 	w.offline(ownDevice)
-	stored := w.store.devices[ownDevice]
-	stored.State, stored.StateReason = schema.Online, "login"
-	w.store.devices[ownDevice] = stored
-	d = into[schema.Device](t, w.do("viewer", get, "device_query/"+ownDevice, ""))
-	if d.State != schema.Offline || d.StateReason != "" {
+	if d := read(); d.State != schema.Offline || d.StateReason != "eof" || *d.LastSeenTime != seenTime {
+		t.Errorf("gone: %+v", d)
+	}
+	w.must(login(t.Context(), w.store, ownDevice, 2))
+	if d := read(); d.State != schema.Offline || d.StateReason != "" {
 		t.Errorf("connected for the store alone: %+v", d)
 	}
-	w.sessions.fault = schema.ErrStoreUnavailable
+	w.sessions.faults["Live"] = schema.ErrStoreUnavailable
 	for _, path := range []string{"device_query/" + ownDevice, "device_query_all", "group_statusInfo_query/" + ownGroup, "device_statusInfo_query/" + ownDevice} {
 		w.do("viewer", get, path, "").want(t, 503, "store_unavailable")
 	}
@@ -122,37 +198,43 @@ func TestDeviceUpdate(t *testing.T) {
 // device that cannot be told now fails nothing.
 func TestUntoldIsNoFailure(t *testing.T) {
 	w := newWorld(t)
-	w.sessions.fault = errors.New("no way to node 2")
-	w.do("admin", put, "device_update", `{"device_id":"`+ownDevice+`","device_name":"n"}`).want(t, 500, "internal")
+	w.sessions.faults["Tell"] = errors.New("no way to node 2")
+	w.do("admin", put, "device_update", `{"device_id":"201","device_name":"n"}`).want(t, 200, "")
 	if !strings.Contains(w.logged.String(), "node 2") {
 		t.Errorf("logged %q", w.logged.String())
 	}
+}
+
+// leaving is a caller that is gone once its key was looked up.
+type leaving struct {
+	northapi.Keys
+	leave context.CancelFunc
+}
+
+func (l leaving) KeyByHash(ctx context.Context, hash string) (schema.Key, error) {
+	defer l.leave()
+	return l.Keys.KeyByHash(ctx, hash)
 }
 
 // TestT12_RevocationEndsSessions: what takes a device's right away ends its
 // session, also if the caller has left; and is no success if it could not.
 func TestT12_RevocationEndsSessions(t *testing.T) {
 	for _, c := range []struct{ method, service, body, ended string }{
-		{put, "device_update", `{"device_id":"DEVICE","enabled":false}`, "DEVICE disabled"},
-		{put, "device_password_update", `{"device_id":"DEVICE","password":"eight888"}`, "DEVICE password"},
-		{del, "device_delete", `{"device_id":"DEVICE"}`, "DEVICE deleted"},
-		{del, "group_devices_delete", `{"group_id":"GROUP","delete_devices":true}`, "DEVICE deleted"},
+		{put, "device_update", `{"device_id":"201","enabled":false}`, "201 disabled"},
+		{put, "device_password_update", `{"device_id":"201","password":"eight888"}`, "201 password"},
+		{del, "device_delete", `{"device_id":"201"}`, "201 deleted"},
+		{del, "group_devices_delete", `{"group_id":"101","delete_devices":true}`, "201 deleted"},
 	} {
 		t.Run(c.service, func(t *testing.T) {
-			body := things["own"].Replace(c.body)
-			w := newWorld(t)
-			left, leave := context.WithCancel(context.Background())
-			leave()
-			r := httptest.NewRequestWithContext(left, c.method, northapi.Base+"/"+c.service, strings.NewReader(body))
-			r.Header.Set("Content-Type", "application/json")
-			r.Header.Set("Authorization", "Bearer "+w.keys["admin"])
-			w.send(r).want(t, 200, "")
-			if got := strings.Join(w.sessions.ended, ","); got != things["own"].Replace(c.ended) {
+			ctx, leave := context.WithCancel(t.Context())
+			w := newWorld(t, func(c *northapi.Config) { c.Keys = leaving{c.Keys, leave} })
+			w.send(w.request("admin", c.method, c.service, c.body).WithContext(ctx)).want(t, 200, "")
+			if got := strings.Join(w.sessions.ended, ","); got != c.ended {
 				t.Errorf("ended %q", got)
 			}
 			w = newWorld(t)
-			w.sessions.fault = schema.ErrStoreUnavailable
-			w.do("admin", c.method, c.service, body).want(t, 503, "store_unavailable")
+			w.sessions.faults["End"] = schema.ErrStoreUnavailable
+			w.do("admin", c.method, c.service, c.body).want(t, 503, "store_unavailable")
 		})
 	}
 }
@@ -179,19 +261,19 @@ func TestDeviceStatus(t *testing.T) {
 	w.do("viewer", get, "device_statusInfo_query/"+ownDevice, "").want(t, 404, "no_report")
 	w.offline(ownDevice)
 	off := w.do("viewer", get, "device_statusInfo_query/"+ownDevice, "").want(t, 409, "device_offline")
-	if string(off.Data) != `{"last_seen_time":null}` {
+	if string(off.Data) != fmt.Sprintf(`{"last_seen_time":%d}`, seenTime) {
 		t.Errorf("data %s", off.Data)
 	}
 }
 
 func TestGroupStatus(t *testing.T) {
 	w := newWorld(t)
-	w.must(w.store.AddRelation(context.Background(), schema.Everything, foreignDevice, ownGroup, 1))
+	w.must(w.store.AddRelation(t.Context(), schema.Everything, foreignDevice, ownGroup, 1))
 	w.offline(foreignDevice)
 	got := w.do("viewer", get, "group_statusInfo_query/"+ownGroup+"?limit=2", "").want(t, 200, "")
-	want := `{"counts":{"online":0,"Unknown":0,"offline":2},"items":[` +
-		`{"device_id":"201","dev_state":"online","last_seen_time":77,"report_time":70,"report":{"CPU_info":{},"Memory_info":{},"Disk_info":{}}},` +
-		`{"device_id":"202","dev_state":"offline","last_seen_time":null,"report_time":null,"report":null}],"next_cursor":""}`
+	want := fmt.Sprintf(`{"counts":{"online":0,"Unknown":0,"offline":2},"items":[`+
+		`{"device_id":"201","dev_state":"online","last_seen_time":77,"report_time":70,"report":{"CPU_info":{},"Memory_info":{},"Disk_info":{}}},`+
+		`{"device_id":"202","dev_state":"offline","last_seen_time":%d,"report_time":null,"report":null}],"next_cursor":""}`, seenTime)
 	if string(got.Data) != want {
 		t.Errorf("data %s\nwant %s", got.Data, want)
 	}
@@ -239,7 +321,15 @@ func TestRelations(t *testing.T) {
 
 func TestLogQueryFilters(t *testing.T) {
 	w := newWorld(t)
-	for query, want := range map[string]int{"": 1, "?kind=login": 1, "?kind=order": 0, "?since=50": 1, "?since=51": 0, "?until=50": 0, "?until=51": 1} {
+	for query, want := range map[string]int{
+		"?kind=login": 1, "?kind=order": 1, "?kind=disconnect": 1, "?kind=restart_verified": 0, "?limit=2": 2,
+		"?since=" + fmt.Sprint(seenTime):               2, // disconnect and upload
+		"?since=" + fmt.Sprint(seenTime+1):             0,
+		"?until=2":                                     1, // the record's own beginning
+		"?until=1":                                     0,
+		"?kind=upload&until=" + fmt.Sprint(seenTime):   0,
+		"?kind=upload&until=" + fmt.Sprint(seenTime+1): 1,
+	} {
 		list := into[schema.List[schema.Event]](t, w.do("viewer", get, "device_log_query/"+ownDevice+query, "").want(t, 200, ""))
 		if len(list.Items) != want {
 			t.Errorf("%q: %d events, want %d", query, len(list.Items), want)
@@ -259,8 +349,8 @@ func TestKeys(t *testing.T) {
 		t.Errorf("by %q", by)
 	}
 	list := w.do("admin", get, "key_query_all", "").want(t, 200, "")
-	if strings.Contains(list.body, canary) {
-		t.Errorf("keys are shown again: %s", list.body)
+	if strings.Contains(list.body, "tk_") || !strings.Contains(list.body, `"line-2"`) {
+		t.Errorf("listed %s", list.body)
 	}
 	w.do("admin", post, "key_revoke", fmt.Sprintf(`{"key_id":%q}`, made["key_id"])).want(t, 200, "")
 	w.do("new", get, "device_query/"+ownDevice, "").want(t, 401, "unauthenticated")

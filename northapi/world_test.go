@@ -2,10 +2,7 @@ package northapi_test
 
 import (
 	"bytes"
-	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -13,6 +10,9 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,22 +21,19 @@ import (
 
 	"github.com/edgetether/tether/northapi"
 	"github.com/edgetether/tether/schema"
+	"github.com/edgetether/tether/store"
 )
-
-// canary stands for every secret: no answer and no log may hold it
-// (reliability T44).
-const canary = "canary-3f9a-secret"
 
 // sessions plays the devices that are connected.
 type sessions struct {
-	mu    sync.Mutex
-	live  map[string]schema.Live
-	ended []string // "device reason"
-	told  []schema.DeviceUpdate
-	given []schema.Order
-	waits []time.Duration
-	fault error
-	give  func(context.Context, schema.Order) (*schema.Order, error)
+	mu     sync.Mutex
+	live   map[string]schema.Live
+	ended  []string // "device reason"
+	told   []schema.DeviceUpdate
+	given  []schema.Order
+	waits  []time.Duration
+	faults map[string]error // by method
+	give   func(context.Context, schema.Order) (*schema.Order, error)
 }
 
 func (s *sessions) GiveOrder(ctx context.Context, o schema.Order, wait time.Duration) (*schema.Order, error) {
@@ -49,38 +46,56 @@ func (s *sessions) GiveOrder(ctx context.Context, o schema.Order, wait time.Dura
 func (s *sessions) Live(_ context.Context, ids []string) (map[string]schema.Live, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return maps.Clone(s.live), s.fault
+	asked := maps.Clone(s.live)
+	maps.DeleteFunc(asked, func(id string, _ schema.Live) bool { return !slices.Contains(ids, id) })
+	return asked, s.faults["Live"]
 }
 
 func (s *sessions) End(ctx context.Context, device, reason string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if ctx.Err() == nil {
-		s.ended = append(s.ended, device+" "+reason)
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
-	return cmp.Or(ctx.Err(), s.fault)
+	s.ended = append(s.ended, device+" "+reason)
+	return s.faults["End"]
 }
 
 func (s *sessions) Tell(_ context.Context, u schema.DeviceUpdate) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.told = append(s.told, u)
-	return s.fault
+	return s.faults["Tell"]
 }
 
-// secrets makes secrets that hold the canary, so that a leak is found.
-type secrets struct{ made atomic.Int64 }
+// secrets are the store's, with a cheap bcrypt, and remember all that they
+// made, which no answer may show twice.
+type secrets struct {
+	store.Secrets
+	mu     sync.Mutex
+	shown  []string // secrets: one answer each may show them
+	hashes []string // none may
+}
 
-func (s *secrets) NewPassword() string {
-	return fmt.Sprintf("tp_%s-%d", canary, s.made.Add(1))
+func newSecrets() *secrets { return &secrets{Secrets: store.Secrets{Cost: 4}} }
+
+func (s *secrets) note(list *[]string, secret string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	*list = append(*list, secret)
+	return secret
 }
-func (s *secrets) NewKey() string { return fmt.Sprintf("tk_%s-%d", canary, s.made.Add(1)) }
-func (s *secrets) HashPassword(p string) (string, error) {
-	return "hash:" + canary + p, nil
+
+func (s *secrets) NewPassword() string { return s.note(&s.shown, s.Secrets.NewPassword()) }
+func (s *secrets) NewKey() string      { return s.note(&s.shown, s.Secrets.NewKey()) }
+
+func (s *secrets) HashPassword(password string) (string, error) {
+	hash, err := s.Secrets.HashPassword(s.note(&s.shown, password))
+	return s.note(&s.hashes, hash), err
 }
-func (s *secrets) HashToken(p string) string {
-	sum := sha256.Sum256([]byte(p))
-	return hex.EncodeToString(sum[:])
+
+func (s *secrets) HashToken(secret string) string {
+	return s.note(&s.hashes, s.Secrets.HashToken(secret))
 }
 
 // files opens logs from a map of order id to text.
@@ -98,37 +113,34 @@ func (f files) OpenLog(r schema.LogFile) (io.ReadSeekCloser, error) {
 	return openFile{strings.NewReader(text)}, nil
 }
 
-// world is a server with two groups, a device in each, and a key of every
-// kind.
+// world is a server over a store of its own with the seed in it, where both
+// devices are connected.
 type world struct {
 	t        testing.TB
 	handler  http.Handler
-	store    *memory
+	store    *store.Store
 	sessions *sessions
 	secrets  *secrets
 	files    files
-	config   northapi.Config
 	logged   strings.Builder
 	now      time.Time
 	ids      atomic.Int64
-	keys     map[string]string // kind to key
+	keys     map[string]string // by kind
 }
 
-// The world's things. Those of "own" are in the group that the scoped keys
-// are limited to; those of "foreign" are not.
-const (
-	ownGroup, ownDevice, ownOrder, ownUpload                 = "101", "201", "301", "302"
-	foreignGroup, foreignDevice, foreignOrder, foreignUpload = "102", "202", "303", "304"
-	spareGroup                                               = "103" // empty, and within the scope too
-	missing                                                  = "999"
-	logText                                                  = "one line of a device's log\n"
-)
-
 func newWorld(t testing.TB, changes ...func(*northapi.Config)) *world {
-	w := &world{t: t, store: newMemory(), sessions: &sessions{live: map[string]schema.Live{}}, secrets: &secrets{}, files: files{}, now: time.UnixMilli(1795305600000), keys: map[string]string{}}
+	t.Helper()
+	w := &world{
+		t: t, secrets: newSecrets(), files: files{ownUpload: logText, foreignUpload: logText},
+		now: time.UnixMilli(present), keys: maps.Clone(template.keys),
+	}
 	w.ids.Store(1000)
-	w.sessions.give = succeed
-	w.seed()
+	w.openStore()
+	live := schema.Live{
+		State: schema.Online, Reason: "login", LastSeenTime: 77, ReportTime: 70,
+		Report: &schema.StatusInfo{CPU: &schema.CPUInfo{}, Memory: &schema.MemoryInfo{}, Disk: &schema.DiskInfo{}},
+	}
+	w.sessions = &sessions{live: map[string]schema.Live{ownDevice: live, foreignDevice: live}, faults: map[string]error{}, give: succeed}
 	c := northapi.Config{
 		Devices: w.store, Groups: w.store, Relations: w.store, Records: w.store, Keys: w.store,
 		Sessions: w.sessions, Files: w.files, Secrets: w.secrets,
@@ -139,51 +151,26 @@ func newWorld(t testing.TB, changes ...func(*northapi.Config)) *world {
 	for _, change := range changes {
 		change(&c)
 	}
-	w.config = c
 	w.handler = northapi.New(c)
 	return w
+}
+
+// openStore opens a copy of the template, for the length of the test.
+func (w *world) openStore() {
+	w.t.Helper()
+	path := filepath.Join(w.t.TempDir(), "test.db")
+	seeded, err := os.ReadFile(template.path)
+	w.must(err)
+	w.must(os.WriteFile(path, seeded, 0o600))
+	w.store, err = store.Open(w.t.Context(), "sqlite:"+path, store.Options{})
+	w.must(err)
+	w.t.Cleanup(func() { w.store.Close() })
 }
 
 // succeed is a device that says success to everything.
 func succeed(_ context.Context, o schema.Order) (*schema.Order, error) {
 	o.State, o.Message, o.Data = schema.OrderSucceeded, "ok", schema.RawObject(`{"done":1}`)
 	return &o, nil
-}
-
-func (w *world) seed() {
-	ctx := context.Background()
-	for i, own := range []bool{true, false} {
-		group, device, order, upload := ownGroup, ownDevice, ownOrder, ownUpload
-		if !own {
-			group, device, order, upload = foreignGroup, foreignDevice, foreignOrder, foreignUpload
-		}
-		w.must(w.store.AddGroup(ctx, schema.Group{GroupID: group, Name: "group " + group}))
-		w.must(w.store.AddDevice(ctx, schema.Device{
-			DeviceID: device, Name: "press " + device, Type: "press", Enabled: true, State: schema.Offline,
-			Hardware: schema.Hardware{SN: fmt.Sprint("SN", i), Model: "M"},
-		}, canary, "test"))
-		w.must(w.store.AddRelation(ctx, schema.Everything, device, group, 1))
-		w.store.orders[order] = schema.Order{OrderID: order, DeviceID: device, Order: "blink", State: schema.OrderSucceeded, Params: schema.RawObject(`{}`)}
-		w.store.files[upload] = schema.LogFile{OrderID: upload, DeviceID: device, Bytes: int64(len(logText)), SHA256: "abc"}
-		w.files[upload] = logText
-		w.store.events = append(w.store.events, schema.Event{Pos: int64(i + 1), Seq: 1, DeviceID: device, Time: 50, Kind: schema.EventLogin, Detail: schema.Detail()})
-		w.sessions.live[device] = schema.Live{
-			State: schema.Online, Reason: "login", LastSeenTime: 77, ReportTime: 70,
-			Report: &schema.StatusInfo{CPU: &schema.CPUInfo{}, Memory: &schema.MemoryInfo{}, Disk: &schema.DiskInfo{}},
-		}
-	}
-	w.must(w.store.AddGroup(ctx, schema.Group{GroupID: spareGroup, Name: "spare"}))
-	for _, role := range []schema.Role{schema.Viewer, schema.Operator, schema.Admin} {
-		w.addKey(string(role), schema.Key{KeyID: fmt.Sprint(400 + len(w.keys)), Name: string(role), Role: role})
-		w.addKey("scoped "+string(role), schema.Key{KeyID: fmt.Sprint(400 + len(w.keys)), Name: "line", Role: role, GroupIDs: []string{ownGroup, spareGroup}})
-	}
-	past := int64(1)
-	w.addKey("revoked", schema.Key{KeyID: "450", Name: "old", Role: schema.Admin, RevokedTime: &past})
-}
-
-func (w *world) addKey(kind string, k schema.Key) {
-	w.keys[kind] = w.secrets.NewKey()
-	w.must(w.store.AddKey(context.Background(), k, w.secrets.HashToken(w.keys[kind])))
 }
 
 func (w *world) must(err error) {
