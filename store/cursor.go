@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -35,7 +36,7 @@ func decodeCursor(text string) (cursor, error) {
 		return cursor{}, errCursor
 	}
 	number, id, ok := strings.Cut(string(b[1:]), ":")
-	if !ok {
+	if !ok || strings.ContainsFunc(id, unicode.IsControl) {
 		return cursor{}, errCursor
 	}
 	c := cursor{kind: b[0], id: id}

@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
+	"errors"
 )
 
 // link is the writer's connection and what is prepared on it. The writer's
@@ -25,11 +27,14 @@ func (l *link) begin(ctx context.Context) (*sql.Tx, error) {
 	return l.conn.BeginTx(ctx, nil)
 }
 
-// drop gives the connection up, so that the next transaction begins on one
-// that nothing is known to be wrong with.
-func (l *link) drop() {
-	for _, st := range l.byText {
-		_ = st.Close() // the connection may be gone already
+// drop gives the connection up because of err (nil: at the end), so that the
+// next transaction begins on one that nothing is known to be wrong with. A
+// connection that database/sql itself found dead took its statements along.
+func (l *link) drop(err error) {
+	if !errors.Is(err, driver.ErrBadConn) {
+		for _, st := range l.byText {
+			_ = st.Close()
+		}
 	}
 	if l.conn != nil {
 		_ = l.conn.Close()

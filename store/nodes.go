@@ -61,7 +61,7 @@ var errNoNumber = schema.Errorf(schema.Overloaded, "no_node_number", "all %d nod
 // incarnations of it left behind has ended with them. Their devices become
 // offline, and their sent orders unknown.
 func (s *Store) ResetNode(ctx context.Context, n schema.Node, now int64) error {
-	for _, reset := range []func(*tx, int64, int64) (int, error){(*tx).resetDevices, (*tx).resetOrders} {
+	for _, reset := range []func(*tx, int64, int64) (int, error){(*tx).resetOrders, (*tx).resetDevices} {
 		for rows := sweep; rows == sweep; {
 			var err error
 			rows, err = change(ctx, s, func(t *tx) (int, error) { return reset(t, n.Number, now) })

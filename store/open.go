@@ -58,19 +58,26 @@ func prepareFile(path string) error {
 	return errors.Join(f.Chmod(0o600), f.Close())
 }
 
-// openPool opens n connections that are kept. An immediate transaction takes
-// the write lock when it begins, so that it cannot fail half-way for want of it.
+// openPool opens n connections that are kept.
 func openPool(path string, n int, extra string) (*sql.DB, error) {
-	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + extra +
-		"&_pragma=busy_timeout(2000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)" +
-		"&_pragma=foreign_keys(1)&_pragma=journal_size_limit(67108864)&_pragma=cache_size(-16384)"
-	db, err := sql.Open("sqlite", dsn)
+	db, err := sql.Open("sqlite", dataSource(path, extra))
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
 	db.SetMaxOpenConns(n)
 	db.SetMaxIdleConns(n)
 	return db, nil
+}
+
+// dataSource is how the driver wants to be told. A commit is on the disk when
+// it returns (synchronous); another process that holds the lock, a backup say,
+// is waited for (busy_timeout); the write-ahead log is cut after it has grown.
+// An immediate transaction (extra, for the writer) takes the lock when it
+// begins, so that it cannot fail half-way for want of it.
+func dataSource(path, extra string) string {
+	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + extra +
+		"&_pragma=busy_timeout(2000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)" +
+		"&_pragma=foreign_keys(1)&_pragma=journal_size_limit(67108864)&_pragma=cache_size(-16384)"
 }
 
 // ping proves that both pools can open their connections, the writer first:

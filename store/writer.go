@@ -160,7 +160,7 @@ func (w *writer) present(p schema.Presence) {
 // run is the writer's goroutine.
 func (w *writer) run() {
 	defer close(w.stopped)
-	defer w.link.drop()
+	defer w.link.drop(nil)
 	for {
 		batch, ok := w.next()
 		if !ok {
@@ -268,7 +268,7 @@ func (w *writer) try(batch []*op) (events []schema.Event, answers []error, err e
 			w.failed = unavailable(err)
 			fallthrough
 		case outage:
-			w.link.drop()
+			w.link.drop(err)
 		}
 	}()
 	ctx := context.Background()
