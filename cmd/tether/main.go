@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+	"github.com/goccy/go-yaml"
+	"github.com/rs/zerolog"
+)
+
+// cli are the commands and flags. Each flag can also be given as an
+// environment variable, --log-level as TETHER_LOG_LEVEL, and as a line of the
+// file that --config names; the command line is the strongest, the file the weakest.
+type cli struct {
+	Serve   serveCmd   `cmd:"" help:"Run the service."`
+	Demo    demoCmd    `cmd:"" help:"Run a service with three devices on this machine, and show what happens."`
+	Key     keyCmd     `cmd:"" help:"Make, list and revoke the API keys of a database."`
+	Migrate migrateCmd `cmd:"" help:"Bring a database to this program's form, or show which it has."`
+
+	Config   kong.ConfigFlag  `placeholder:"FILE" help:"A YAML file of flags, such as \"listen: 127.0.0.1:9090\"."`
+	LogLevel string           `default:"info" enum:"debug,info,warn,error" help:"Least level that is logged: ${enum}."`
+	LogJSON  bool             `name:"log-json" help:"Log in JSON instead of text."`
+	Version  kong.VersionFlag `help:"Print the version, and end."`
+}
+
+const description = `Manages edge devices: REST for business services, JSON-RPC over one WebSocket for each device.
+
+Examples:
+  tether demo
+  tether serve --database sqlite:/var/lib/tether/tether.db --tls-cert cert.pem --tls-key key.pem --listen :9090
+  tether key add line-2 --role operator`
+
+// streams are what a command writes to: results to out, all else to err.
+type streams struct {
+	out, err io.Writer
+	log      *slog.Logger
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// run is the program: 0 is a good end, 1 a failure, 2 a wrong call.
+func run(ctx context.Context, args, env []string, stdout, stderr io.Writer) int {
+	var flags cli
+	command, err := parse(&flags, args, env, stdout)
+	if err != nil {
+		fmt.Fprintln(stderr, "tether:", err)
+		return 2
+	}
+	if command == nil {
+		return 0
+	}
+	s := streams{out: stdout, err: stderr, log: newLog(flags, stderr)}
+	command.BindTo(ctx, (*context.Context)(nil))
+	if err := command.Run(s); err != nil && !errors.Is(err, context.Canceled) {
+		fmt.Fprintln(stderr, "tether:", err)
+		return 1
+	}
+	return 0
+}
+
+// parse reads the flags; a nil command says that help was printed and all is done.
+func parse(flags *cli, args, env []string, stdout io.Writer) (*kong.Context, error) {
+	helped := false
+	parser, err := kong.New(flags,
+		kong.Name("tether"), kong.Description(description),
+		kong.Vars{"version": version(), "database": "sqlite:" + filepath.Join("data", "tether.db")},
+		kong.Writers(stdout, io.Discard),
+		kong.Exit(func(int) { helped = true }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+		kong.Configuration(yamlFile),
+		kong.Resolvers(environment(env)))
+	if err != nil {
+		return nil, err
+	}
+	command, err := parser.Parse(args)
+	if helped {
+		return nil, nil
+	}
+	return command, err
+}
+
+// environment finds --log-level in TETHER_LOG_LEVEL.
+func environment(env []string) kong.Resolver {
+	values := make(map[string]string, len(env))
+	for _, pair := range env {
+		name, value, _ := strings.Cut(pair, "=")
+		values[name] = value
+	}
+	return kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, f *kong.Flag) (any, error) {
+		if v, ok := values["TETHER_"+strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))]; ok && f.Name != "config" {
+			return v, nil
+		}
+		return nil, nil
+	})
+}
+
+// yamlFile is the file of --config: flags by their names. A name that is no
+// flag is an error, since a setting that does nothing is worse than none.
+func yamlFile(r io.Reader) (kong.Resolver, error) {
+	values := map[string]any{}
+	if err := yaml.NewDecoder(r).Decode(&values); err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	return fileResolver(values), nil
+}
+
+type fileResolver map[string]any
+
+func (v fileResolver) Validate(app *kong.Application) error {
+	known := map[string]bool{}
+	for _, group := range app.AllFlags(false) {
+		for _, f := range group {
+			known[f.Name] = true
+		}
+	}
+	for _, command := range app.Leaves(false) {
+		for _, f := range command.Flags {
+			known[f.Name] = true
+		}
+	}
+	for name := range v {
+		if !known[name] {
+			return fmt.Errorf("--config: %q is no flag of tether", name)
+		}
+	}
+	return nil
+}
+
+func (v fileResolver) Resolve(_ *kong.Context, _ *kong.Path, f *kong.Flag) (any, error) {
+	value, ok := v[f.Name]
+	if !ok {
+		return nil, nil
+	}
+	return fmt.Sprint(value), nil
+}
+
+func newLog(flags cli, w io.Writer) *slog.Logger {
+	level, err := zerolog.ParseLevel(flags.LogLevel)
+	if err != nil {
+		level = zerolog.InfoLevel // the flag's enum leaves no other
+	}
+	if !flags.LogJSON {
+		w = zerolog.ConsoleWriter{Out: w, NoColor: true, TimeFormat: "2006-01-02T15:04:05.000Z07:00"}
+	}
+	return slog.New(zerolog.NewSlogHandler(zerolog.New(w).Level(level).With().Timestamp().Logger()))
+}
+
+// version is the module's, as the build has it.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/edgetether/tether/schema"
+)
+
+type serveCmd struct {
+	Listen            string        `default:"127.0.0.1:9090" help:"Address for REST and devices."`
+	Database          string        `default:"${database}" help:"Where everything is kept: sqlite:PATH."`
+	Node              string        `default:"tether-1" help:"Name of this server among those of its database."`
+	TLSCert           string        `name:"tls-cert" placeholder:"FILE" help:"Certificate chain, PEM."`
+	TLSKey            string        `name:"tls-key" placeholder:"FILE" help:"Its key, PEM."`
+	InsecurePlaintext bool          `help:"Listen without TLS on an address that is not loopback."`
+	Auth              string        `default:"on" enum:"on,off" help:"off: requests need no key; loopback only."`
+	Origin            []string      `placeholder:"URL" help:"Origin header that a WebSocket handshake may carry."`
+	DeviceMessageRate float64       `default:"20" help:"Messages a second of one device, 100 at once; 0 is no limit."`
+	StatusSample      time.Duration `default:"1m" help:"How often a device's report is kept in its history; 0 keeps every one."`
+	BcryptCost        int           `default:"12" help:"Cost of checking a password that a person chose, 4 to 15."`
+	SFTPListen        string        `name:"sftp-listen" placeholder:"ADDRESS" help:"Receive device logs here, by SFTP."`
+	SFTPPublic        string        `name:"sftp-public" placeholder:"HOST:PORT" help:"What devices are told of it, if not --sftp-listen."`
+	SFTPDir           string        `name:"sftp-dir" placeholder:"FOLDER" help:"Where the logs are kept; default: logs, beside the database."`
+}
+
+// Help is printed below the flags.
+func (c *serveCmd) Help() string {
+	return `On an empty database a key with the role admin is made and printed, once.
+
+Examples:
+  tether serve                                    loopback, SQLite in ./data
+  tether serve --sftp-listen 127.0.0.1:9022       and receive device logs
+  tether serve --listen :9090 --tls-cert c.pem --tls-key k.pem`
+}
+
+// Run is the command.
+func (c *serveCmd) Run(ctx context.Context, s streams) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	svc, err := newService(ctx, c.service(s))
+	if err != nil {
+		return err
+	}
+	return errors.Join(c.listen(ctx, s, svc), svc.close())
+}
+
+// check refuses what would be unsafe or cannot be meant.
+func (c *serveCmd) check() error {
+	local := isLoopback(c.Listen)
+	secure := c.TLSCert != ""
+	switch {
+	case secure != (c.TLSKey != ""):
+		return errors.New("--tls-cert and --tls-key belong together")
+	case !secure && !local && !c.InsecurePlaintext:
+		return fmt.Errorf("--listen %s is not loopback: give --tls-cert and --tls-key, or say --insecure-plaintext", c.Listen)
+	case c.Auth == "off" && !local:
+		return fmt.Errorf("--auth off: only on loopback, and --listen is %s", c.Listen)
+	case c.BcryptCost < 4 || c.BcryptCost > 15:
+		return errors.New("--bcrypt-cost must be 4 to 15")
+	case c.DeviceMessageRate < 0:
+		return errors.New("--device-message-rate must not be negative")
+	case c.StatusSample < 0:
+		return errors.New("--status-sample must not be negative")
+	}
+	return nil
+}
+
+// isLoopback says whether an address reaches this machine alone. A name that
+// is not a literal address is resolved by the listener, and not trusted here.
+func isLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+func (c *serveCmd) service(s streams) serviceConfig {
+	logs := logsConfig{listen: c.SFTPListen, public: c.SFTPPublic, dir: c.SFTPDir}
+	if logs.dir == "" {
+		logs.dir = filepath.Join(filepath.Dir(strings.TrimPrefix(c.Database, "sqlite:")), "logs")
+	}
+	sample := c.StatusSample
+	if sample == 0 {
+		sample = -1 // the hub's word for every one
+	}
+	return serviceConfig{
+		database: c.Database, node: c.Node, authOff: c.Auth == "off", messageRate: c.DeviceMessageRate,
+		bcryptCost: c.BcryptCost, statusSample: sample, origins: c.Origin, logs: logs, log: s.log,
+	}
+}
+
+func (c *serveCmd) listen(ctx context.Context, s streams, svc *service) error {
+	l, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return err
+	}
+	scheme := "http"
+	if c.TLSCert != "" {
+		cert, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
+		if err != nil {
+			return errors.Join(fmt.Errorf("--tls-cert, --tls-key: %w", err), l.Close())
+		}
+		l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12})
+		scheme = "https"
+	}
+	if err := firstKey(ctx, s, svc); err != nil {
+		return errors.Join(err, l.Close())
+	}
+	s.log.Info("serving", "url", fmt.Sprintf("%s://%s", scheme, l.Addr()), "devices", "/ws", "version", version(), "pid", os.Getpid())
+	return svc.serve(ctx, l)
+}
+
+// firstKey makes a key for an empty store and prints it, once (T30).
+func firstKey(ctx context.Context, s streams, svc *service) error {
+	has, err := svc.store.HasKeys(ctx)
+	if err != nil || has {
+		return err
+	}
+	key, err := svc.addKey(ctx, "first", schema.Admin)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(s.out, "The first API key, role admin, name \"first\". It is not shown again:\n  %s\n", key)
+	return err
+}

@@ -1,0 +1,228 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/edgetether/tether/northapi"
+	"github.com/edgetether/tether/schema"
+	"github.com/edgetether/tether/session"
+	"github.com/edgetether/tether/store"
+	"github.com/edgetether/tether/store/logdrop"
+)
+
+// Times and sizes of the HTTP server (T16).
+const (
+	headerTimeout = 5 * time.Second
+	idleTimeout   = 2 * time.Minute
+	maxHeader     = 8 << 10
+	// drainTime is left to orders in flight and to devices that are sent away.
+	drainTime = 30 * time.Second
+)
+
+// serviceConfig says what a service is made of.
+type serviceConfig struct {
+	database     string // URL
+	node         string // name of this server
+	authOff      bool
+	messageRate  float64
+	bcryptCost   int
+	statusSample time.Duration
+	origins      []string
+	logs         logsConfig
+	newID        func() string // nil: snowflakes
+	onEvents     func([]schema.Event)
+	log          *slog.Logger
+}
+
+// logsConfig says where the receiver of device logs listens; an empty listen is nowhere.
+type logsConfig struct {
+	listen, public, dir string
+}
+
+// service is the rooms tied together.
+type service struct {
+	log      *slog.Logger
+	store    *store.Store
+	secrets  store.Secrets
+	newID    func() string
+	hub      *session.Hub
+	handler  http.Handler
+	receiver *logdrop.Receiver // nil: no logs are received
+
+	ctx    context.Context // of the clerk
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+	state  struct {
+		sync.Mutex
+		draining bool
+	}
+}
+
+// newService opens the store, takes this node's place in it, settles what its
+// earlier process left behind, and makes the hub and the API.
+func newService(ctx context.Context, c serviceConfig) (s *service, err error) {
+	s = &service{log: c.log, secrets: store.Secrets{Cost: c.bcryptCost}}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+		}
+	}()
+	s.store, err = store.Open(ctx, c.database, store.Options{Migrate: true, OnEvents: c.onEvents, Log: s.logStore})
+	if err != nil {
+		return s, err
+	}
+	node, err := s.takePlace(ctx, c)
+	if err != nil {
+		return s, err
+	}
+	if err := s.openReceiver(c.logs); err != nil {
+		return s, err
+	}
+	s.hub = session.New(s.hubConfig(c, node))
+	s.handler = northapi.New(s.apiConfig(c))
+	s.wg.Go(func() { s.hub.Run(s.ctx) })
+	return s, nil
+}
+
+func (s *service) logStore(msg string, err error) { s.log.Warn(msg, "error", err) }
+
+// takePlace claims the node's row. A clock that runs behind what is stored
+// would make ids a second time.
+func (s *service) takePlace(ctx context.Context, c serviceConfig) (schema.Node, error) {
+	now := time.Now()
+	node, err := s.store.ClaimNode(ctx, c.node, now.UnixMilli())
+	if err != nil {
+		return node, err
+	}
+	if s.newID = c.newID; s.newID == nil {
+		made, err := newIDs(node.Number)
+		if err != nil {
+			return node, err
+		}
+		s.newID = made.next
+	}
+	return node, s.store.ResetNode(ctx, node, now.UnixMilli())
+}
+
+func (s *service) openReceiver(c logsConfig) (err error) {
+	if c.listen == "" {
+		return nil
+	}
+	s.receiver, err = logdrop.Open(logdrop.Options{
+		Dir: c.dir, HostKeyFile: filepath.Join(c.dir, ".host_ed25519"), PublicAddress: c.public, Rows: s.store,
+		Log: func(msg string, kv ...any) { s.log.Info(msg, kv...) },
+	})
+	if err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", c.listen)
+	if err != nil {
+		return err
+	}
+	s.wg.Go(func() {
+		if err := s.receiver.Serve(l); err != nil {
+			s.log.Error("the receiver of logs has stopped", "error", err)
+		}
+	})
+	return nil
+}
+
+func (s *service) hubConfig(c serviceConfig, node schema.Node) session.Config {
+	h := session.Config{
+		Settings: session.Settings{StatusSample: c.statusSample, Discover: schema.OpenRPCDevice},
+		Node:     node,
+		Logins:   s.store, Orders: s.store, Journal: s.store, Settler: s.store,
+		Verify: s.secrets.Verify, Cheap: store.IsCheap, NewToken: s.secrets.NewToken, HashToken: s.secrets.HashToken,
+		MessageRate: c.messageRate, Origins: c.origins, Log: s.log,
+	}
+	if s.receiver != nil {
+		h.Uploads = s.receiver
+	}
+	return h
+}
+
+func (s *service) apiConfig(c serviceConfig) northapi.Config {
+	a := northapi.Config{
+		Devices: s.store, Groups: s.store, Relations: s.store, Records: s.store, Keys: s.store,
+		Sessions: s.hub, Secrets: s.secrets, NewID: s.newID, Ready: s.store.Ready, Draining: s.draining,
+		AuthOff: c.authOff, Southbound: s.hub, Version: version(),
+		Log: func(route string, err error) { s.log.Error("request failed", "route", route, "error", err) },
+	}
+	if s.receiver != nil {
+		a.Files = s.receiver
+	}
+	return a
+}
+
+func (s *service) draining() bool {
+	s.state.Lock()
+	defer s.state.Unlock()
+	return s.state.draining
+}
+
+// serve answers on l until ctx ends; then it drains: no new orders, those in
+// flight have their outcome, devices are sent away each with a time of its own
+// to come back at.
+func (s *service) serve(ctx context.Context, l net.Listener) error {
+	server := &http.Server{
+		Handler: s.handler, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	failed := make(chan error, 1)
+	s.wg.Go(func() { failed <- server.Serve(l) })
+	select {
+	case err := <-failed:
+		return fmt.Errorf("listening on %s: %w", l.Addr(), err)
+	case <-ctx.Done():
+	}
+	s.state.Lock()
+	s.state.draining = true
+	s.state.Unlock()
+	drain, stop := context.WithTimeout(context.Background(), drainTime)
+	defer stop()
+	s.hub.Drain(drain)
+	if err := server.Shutdown(drain); err != nil {
+		s.log.Warn("requests cut off at the end", "error", err)
+		return server.Close()
+	}
+	return nil
+}
+
+// close stops what newService started, in the opposite order. The store is
+// the last: what the sessions still owe is committed.
+func (s *service) close() error {
+	s.cancel()
+	if s.hub != nil {
+		s.hub.Close()
+	}
+	var err error
+	if s.receiver != nil {
+		err = s.receiver.Close()
+	}
+	s.wg.Wait()
+	if s.store != nil {
+		err = errors.Join(err, s.store.Close())
+	}
+	return err
+}
+
+// addKey makes an API key and returns it; it is not to be had again.
+func (s *service) addKey(ctx context.Context, name string, role schema.Role) (string, error) {
+	return addKey(ctx, s.store, schema.Key{KeyID: s.newID(), Name: name, Role: role})
+}
+
+func addKey(ctx context.Context, st *store.Store, k schema.Key) (string, error) {
+	var secrets store.Secrets
+	key := secrets.NewKey()
+	k.CreatedTime = time.Now().UnixMilli()
+	return key, st.AddKey(ctx, k, secrets.HashToken(key))
+}
