@@ -181,11 +181,11 @@ func (q passwordUpdate) check() error {
 }
 
 func (a *api) devicePasswordUpdate(ctx context.Context, who caller, q passwordUpdate) (credential, error) {
+	ctx = carriedThrough(ctx)
 	password, hash, err := a.password(ctx, q.Password)
 	if err != nil {
 		return credential{}, err
 	}
-	ctx = carriedThrough(ctx)
 	if err := a.Devices.SetPassword(ctx, who.scope, q.DeviceID, hash, who.by, a.millis()); err != nil {
 		return credential{}, err
 	}
