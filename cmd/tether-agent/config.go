@@ -97,29 +97,67 @@ func parseConfig(text []byte) (*config, error) {
 	if len(text) > maxConfig {
 		return nil, fmt.Errorf("1: the file is larger than %d bytes", maxConfig)
 	}
-	file, err := parser.ParseBytes(text, 0)
-	if err != nil {
-		return nil, positioned(err)
-	}
 	cfg := &config{}
-	switch len(file.Docs) {
-	case 0:
-	case 1:
-		if file.Docs[0].Body != nil {
-			// The decoder reads the text again: given the parsed node, it would
-			// not see keys that are there twice.
-			err = yaml.UnmarshalWithOptions(text, cfg, yaml.Strict())
-		}
-	default:
-		return nil, errors.New("1: one document is expected, not several")
-	}
+	file, err := decode(text, cfg)
 	if err != nil {
-		return nil, positioned(err)
+		return nil, err
 	}
 	if err := cfg.check(); err != nil {
 		return nil, withLine(file, err)
 	}
 	return cfg, nil
+}
+
+// decode reads a text strictly. The YAML library panics on some texts that are
+// no YAML: those are errors like others.
+func decode(text []byte, into *config) (file *ast.File, err error) {
+	defer func() {
+		if recover() != nil {
+			err = errors.New("1: this is no YAML")
+		}
+	}()
+	file, err = parser.ParseBytes(text, 0)
+	if err != nil {
+		return nil, positioned(err)
+	}
+	if len(file.Docs) > 1 {
+		return nil, errors.New("1: one document is expected, not several")
+	}
+	if len(file.Docs) == 0 || file.Docs[0].Body == nil {
+		return file, nil
+	}
+	if err := plain(file.Docs[0].Body); err != nil {
+		return nil, err
+	}
+	// The text is read again: given the parsed nodes, the library does not see
+	// keys that are there twice.
+	if err := yaml.UnmarshalWithOptions(text, into, yaml.Strict()); err != nil {
+		return nil, positioned(err)
+	}
+	return file, nil
+}
+
+// plain refuses what a configuration has no use for, and with it files that
+// grow when they are read.
+func plain(node ast.Node) error {
+	var v refuser
+	ast.Walk(&v, node)
+	return v.err
+}
+
+type refuser struct{ err error }
+
+// Visit looks at one node.
+func (v *refuser) Visit(node ast.Node) ast.Visitor {
+	if v.err != nil {
+		return nil // the first is told
+	}
+	switch node.Type() {
+	case ast.AnchorType, ast.AliasType, ast.MergeKeyType, ast.TagType, ast.DirectiveType:
+		v.err = fmt.Errorf("%d: anchors, aliases, merges and tags are not taken", node.GetToken().Position.Line)
+		return nil
+	}
+	return v
 }
 
 // positioned tells line and message of a decoder's error, without the lines

@@ -132,7 +132,11 @@ func FuzzArgv(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		value = strings.ToValidUTF8(value, "\ufffd") // as JSON has it
+		var carried map[string]string // JSON has U+FFFD for what is no UTF-8
+		if err := json.Unmarshal(params, &carried); err != nil {
+			t.Fatal(err)
+		}
+		value = carried["s"]
 		argv, err := o.argv(params)
 		switch {
 		case strings.Contains(value, "\x00") || len(value) > defaultMax:
