@@ -16,8 +16,8 @@ const Base = "/service/devices_manage"
 // readyTimeout is how long /readyz waits for Config.Ready.
 const readyTimeout = 2 * time.Second
 
-// Config is what the routes are built of. The ports and NewID are required;
-// everything else may be left zero.
+// Config is what the routes are built of. NewID and the ports but Files are
+// required; everything else may be left zero.
 type Config struct {
 	Devices   Devices
 	Groups    Groups
@@ -25,7 +25,7 @@ type Config struct {
 	Records   Records
 	Keys      Keys
 	Sessions  Sessions
-	Files     Files
+	Files     Files // nil: there are none
 	Secrets   Secrets
 
 	// NewID makes the identifiers of devices, groups, orders and keys.
@@ -90,6 +90,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Draining == nil {
 		c.Draining = func() bool { return false }
+	}
+	if c.Files == nil {
+		c.Files = noFiles{}
 	}
 	if c.Log == nil {
 		c.Log = func(string, error) {}

@@ -158,6 +158,8 @@ func TestLogFileIsStreamed(t *testing.T) {
 	delete(w.files, ownUpload)
 	w.do("viewer", get, "device_logfile/"+ownUpload, "").want(t, 404, "logfile_not_found")
 	w.do("viewer", get, "device_logfile/"+ownOrder, "").want(t, 404, "logfile_not_found")
+	none := newWorld(t, func(c *northapi.Config) { c.Files = nil })
+	none.do("viewer", get, "device_logfile/"+ownUpload, "").want(t, 404, "logfile_not_found")
 }
 
 // TestT44_Canary sends secrets along every path, failing ones too, and looks

@@ -59,6 +59,12 @@ func (a *api) logFile(ctx context.Context, who caller, q orderID) (file, error) 
 	return file{record, bytes}, err
 }
 
+// noFiles is the Files of a server that receives no logs. It may have records
+// of some, of a time when it did.
+type noFiles struct{}
+
+func (noFiles) OpenLog(schema.LogFile) (io.ReadSeekCloser, error) { return nil, fs.ErrNotExist }
+
 // serve writes the file, or the part of it that is asked for. What is in it a
 // device wrote: no browser may take it for anything to show or run.
 func (f file) serve(w http.ResponseWriter, r *http.Request) {
