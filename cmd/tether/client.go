@@ -29,11 +29,10 @@ type failure struct{ code, message string }
 
 func (f *failure) Error() string { return f.code + ": " + f.message }
 
+// statusAnswer is a device's last report, as device_statusInfo_query tells it.
 type statusAnswer struct {
 	State  schema.DevState   `json:"dev_state"`
-	CPU    schema.CPUInfo    `json:"CPU_info"`
-	Memory schema.MemoryInfo `json:"Memory_info"`
-	Disk   schema.DiskInfo   `json:"Disk_info"`
+	Report schema.StatusInfo `json:"report"`
 }
 
 // register adds a device, or gives a known one a new password.

@@ -108,6 +108,7 @@ type world struct {
 	config   serviceConfig
 	svc      *service
 	listener *memory
+	address  string // of a real socket
 	stop     context.CancelFunc
 	served   chan error
 	key      string // of an admin

@@ -43,9 +43,13 @@ func (s *show) name(deviceID string) string {
 }
 
 func (s *show) report(name string, info statusAnswer) {
+	cpu, memory, disk := info.Report.CPU, info.Report.Memory, info.Report.Disk
+	if cpu == nil || memory == nil || disk == nil {
+		return
+	}
 	s.line("%s is %s: cpu user %.0f s, system %.0f s, idle %.0f s; memory %.0f MiB, %.0f free; disk %.0f MiB, %.1f %% used",
-		name, info.State, number(info.CPU.User), number(info.CPU.System), number(info.CPU.Idle),
-		number(info.Memory.Total), number(info.Memory.Free), number(info.Disk.RootTotal), number(info.Disk.RootPercent))
+		name, info.State, number(cpu.User), number(cpu.System), number(cpu.Idle),
+		number(memory.Total), number(memory.Free), number(disk.RootTotal), number(disk.RootPercent))
 }
 
 func number(p *float64) float64 {
