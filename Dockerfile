@@ -18,4 +18,4 @@ EXPOSE 9090
 ENTRYPOINT ["/usr/local/bin/tether"]
 # Beyond loopback the server wants a certificate. To run behind a proxy that
 # ends TLS, give "serve --insecure-plaintext" and its other flags instead.
-CMD ["serve", "--listen=:9090", "--data=/data", "--tls-cert=/data/tls.crt", "--tls-key=/data/tls.key"]
+CMD ["serve", "--listen=:9090", "--database=sqlite:/data/tether.db", "--tls-cert=/data/tls.crt", "--tls-key=/data/tls.key"]

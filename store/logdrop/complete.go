@@ -42,11 +42,11 @@ func (r *Receiver) Issue(orderID, deviceID string, now time.Time) (schema.SFTPTa
 // puts it durably under its final name, with its row. An upload that is
 // absent, broken or different is an error of kind Invalid, and ends the
 // credential; after another error (the disk, the store) Complete may be called
-// again. Completing twice with the same data is no error.
+// again. Completing twice with the same data is no error, also after a restart.
 func (r *Receiver) Complete(ctx context.Context, orderID string, data schema.UploadData, now time.Time) error {
 	u := r.book.find(orderID)
 	if u == nil {
-		return invalidUpload("no upload of order %s is known: its credential was not used in time, or was issued before the server's last start", orderID)
+		return r.completedBefore(ctx, orderID, data)
 	}
 	select {
 	case u.turn <- struct{}{}:
@@ -71,6 +71,19 @@ func (r *Receiver) Complete(ctx context.Context, orderID string, data schema.Upl
 		return err
 	}
 	u.done = &data
+	return nil
+}
+
+// completedBefore asks the store of an upload that this process knows nothing
+// of: the server may have died after the row and before the order's outcome.
+func (r *Receiver) completedBefore(ctx context.Context, orderID string, data schema.UploadData) error {
+	f, err := r.o.Rows.LogFile(ctx, schema.Everything, orderID)
+	if err != nil && !errors.Is(err, schema.ErrFileNotFound) {
+		return err
+	}
+	if err != nil || f.Bytes != data.Bytes || f.SHA256 != data.SHA256 {
+		return invalidUpload("no upload of order %s is known: its credential was not used in time, or was issued before the server's last start", orderID)
+	}
 	return nil
 }
 

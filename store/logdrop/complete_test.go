@@ -156,7 +156,11 @@ func TestF32_FloorOfFreeSpace(t *testing.T) {
 // final name, nothing left behind, and the device can begin anew.
 func TestT34_CutLink(t *testing.T) {
 	const step = 64 << 10
-	b := noise(8 * step)
+	steps := 8
+	if os.Getenv("TETHER_SOAK") != "" {
+		steps = 256
+	}
+	b := noise(steps * step)
 	s := start(t, Options{})
 	target := s.issue("o1", "d1")
 	for at := 0; at <= len(b); at += step {

@@ -159,7 +159,17 @@ func TestF34_RestartVoidsWhatWasOnItsWay(t *testing.T) {
 	}
 	s.wantNames(".incoming/d1.o1.part", "d1/o2.log")
 	s2 := start(t, Options{Dir: dir})
+	s2.rows.files = s.rows.files
 	s2.wantNames("d1/o2.log")
+	if err := s2.complete("o2", []byte("kept")); err != nil {
+		t.Errorf("completed before the restart: %v", err)
+	}
+	wantInvalid(t, s2.complete("o2", []byte("else")), "no upload of order o2")
+	s2.rows.fail(schema.ErrStoreUnavailable)
+	if err := s2.complete("o2", []byte("kept")); !errors.Is(err, schema.ErrStoreUnavailable) {
+		t.Errorf("while the store is away: %v", err)
+	}
+	s2.rows.fail(nil)
 	target.Address = s2.issue("o3", "d1").Address
 	if _, err := tryDial(t, target); err == nil {
 		t.Error("a credential outlived its process")

@@ -146,7 +146,7 @@ func dial(t *testing.T, target schema.SFTPTarget) *client {
 	return c
 }
 
-func tryDial(t *testing.T, target schema.SFTPTarget) (*client, error) {
+func tryDial(t testing.TB, target schema.SFTPTarget) (*client, error) {
 	conn, err := net.Dial("tcp", target.Address)
 	if err != nil {
 		return nil, err
