@@ -29,7 +29,8 @@ func (t *tx) event(e schema.Event) {
 	t.events = append(t.events, e)
 }
 
-// isolated undoes what fn wrote if it fails.
+// isolated undoes what fn wrote if it fails, its events included, and leaves
+// the neighbours in the batch as they are.
 func (t *tx) isolated(fn func() error) error {
 	if _, err := t.exec("SAVEPOINT change"); err != nil {
 		return err
@@ -58,6 +59,8 @@ func (t *tx) flush() error {
 	return t.insertEvents()
 }
 
+// insertEvents numbers the events as late as can be: the counter of pos is one
+// row, and whoever moved it keeps all others waiting until the commit.
 func (t *tx) insertEvents() error {
 	if len(t.events) == 0 {
 		return nil
@@ -152,7 +155,7 @@ func parts(rows [][]any) func(yield func([][]any) bool) {
 	}
 }
 
-// values puts "($1,$2),($3,$4)" between head and tail.
+// values makes the text of a statement of several rows: it puts "($1,$2),($3,$4)" between head and tail.
 func values(head, tail string, rows [][]any) (string, []any) {
 	var text strings.Builder
 	args := make([]any, 0, len(rows)*len(rows[0]))

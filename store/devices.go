@@ -36,9 +36,11 @@ func scanDevice(r scanner, more ...any) (schema.Device, error) {
 	return d, nil
 }
 
+// plainDevice is scanDevice for lists.
 func plainDevice(r scanner) (schema.Device, error) { return scanDevice(r) }
 
-// described are the columns of a device that business may change, as kept.
+// described is comparable, so that a change can be told from none. It holds
+// the columns of a device that business may change, as they are kept.
 type described struct {
 	name, folded, kind, description string
 	software, business              sql.NullString
@@ -100,6 +102,7 @@ func (s *Store) Device(ctx context.Context, sc schema.Scope, deviceID string) (s
 	})
 }
 
+// deviceIn reads a device of the scope; with more, its ownerColumns as well.
 func deviceIn(r querier, sc schema.Scope, deviceID string, more ...any) (schema.Device, error) {
 	var q query
 	q.add("SELECT " + deviceColumns)

@@ -31,6 +31,8 @@ func (s *Store) UpdateDevice(ctx context.Context, sc schema.Scope, deviceID stri
 	return a.device, a.tell, err
 }
 
+// updateDevice reads, patches and writes in one transaction of the one writer:
+// two changes at once cannot lose one another's members.
 func (t *tx) updateDevice(sc schema.Scope, deviceID string, patch schema.DevicePatch, by string, now int64) (a updateAnswer, err error) {
 	var o owned
 	old, err := deviceIn(t, sc, deviceID, o.dest()...)
@@ -80,7 +82,7 @@ func (t *tx) enabled(old, d schema.Device, by string, now int64) error {
 	return t.revoke(d.DeviceID)
 }
 
-// revoke makes the device's tokens, and claims on its present credential, void.
+// revoke ends what a login goes by: it makes the device's tokens, and claims on its present credential, void.
 func (t *tx) revoke(deviceID string) error {
 	_, err := t.exec(`UPDATE devices SET credential_version = credential_version + 1, token = '', old_token = ''
 		WHERE device_id = $1`, deviceID)
@@ -122,6 +124,7 @@ func replaced(old, to *schema.Software) *schema.Software {
 	return &kept
 }
 
+// updateOf is what the device is told.
 func updateOf(d schema.Device, version int64) *schema.DeviceUpdate {
 	return &schema.DeviceUpdate{
 		DeviceID: d.DeviceID, Name: d.Name, Type: d.Type, Description: d.Description, Software: d.Software,
@@ -154,6 +157,8 @@ func (s *Store) DeleteDevice(ctx context.Context, sc schema.Scope, deviceID, by 
 	return err
 }
 
+// deleteDevice keeps event_seq's row too: should the id come back, its log goes
+// on where it ended.
 func (t *tx) deleteDevice(sc schema.Scope, deviceID, by string, now int64) error {
 	var o owned
 	d, err := deviceIn(t, sc, deviceID, o.dest()...)

@@ -30,6 +30,7 @@ func (s *Store) Group(ctx context.Context, sc schema.Scope, groupID string) (sch
 	return read(ctx, s, func(r querier) (schema.Group, error) { return groupIn(r, sc, groupID) })
 }
 
+// groupIn reads a group of the scope.
 func groupIn(r querier, sc schema.Scope, groupID string) (schema.Group, error) {
 	var q query
 	q.add("SELECT "+groupColumns+" FROM group_info g WHERE g.group_id = ?", groupID)
@@ -46,6 +47,7 @@ func (s *Store) ListGroups(ctx context.Context, sc schema.Scope, p schema.Page) 
 	return read(ctx, s, func(r querier) (schema.List[schema.Group], error) { return listGroups(r, &q, p) })
 }
 
+// listGroups ends what a query of groups began.
 func listGroups(r querier, q *query, p schema.Page) (schema.List[schema.Group], error) {
 	return list(r, q, p, order{kind: 'g', id: "g.group_id"}, scanGroup,
 		func(g schema.Group) cursor { return cursor{id: g.GroupID} })

@@ -31,6 +31,9 @@ func (s *Store) AddLogFile(ctx context.Context, f schema.LogFile, keep int) (dro
 	})
 }
 
+// forgetFiles deletes all but the newest keep rows of the device. The files
+// themselves are removed after the commit, by whom they are returned to: a
+// file without a row is waste, a row without its file would be a lie.
 func (t *tx) forgetFiles(deviceID string, keep int) ([]schema.LogFile, error) {
 	rows, err := t.rows("SELECT "+logFileColumns+` FROM logfiles WHERE device_id = $1 AND order_id NOT IN
 		(SELECT order_id FROM logfiles WHERE device_id = $1 ORDER BY created_time DESC, order_id DESC LIMIT $2)

@@ -40,6 +40,9 @@ func (s *Store) Claim(ctx context.Context, c schema.Claim) (schema.Claimed, erro
 	return write(ctx, s, func(t *tx) (schema.Claimed, error) { return t.claim(c) })
 }
 
+// claim refuses before it writes anything, so that it needs no savepoint: a
+// whole fleet logs in after a restart. The order of the refusals does not
+// matter to a device, which is told one thing for all of them.
 func (t *tx) claim(c schema.Claim) (a schema.Claimed, err error) {
 	var o owned
 	old, err := deviceIn(t, schema.Everything, c.DeviceID, o.dest()...)
@@ -87,6 +90,7 @@ func (t *tx) own(c schema.Claim, from int64) error {
 	return touched(n, err, schema.ErrFenced)
 }
 
+// loggedIn leaves the two events of a login. Nothing secret is in them.
 func (t *tx) loggedIn(c schema.Claim) {
 	e := schema.Event{DeviceID: c.DeviceID, Time: c.Now, Outcome: outcomeSuccess, By: byDevice}
 	e.Kind, e.Detail = schema.EventConnect, schema.Detail("epoch", c.Epoch, "address", c.Address)
@@ -104,7 +108,9 @@ func (t *tx) disconnected(deviceID, reason string, epoch, now int64) {
 }
 
 // proveRestarts marks the restart orders that a new boot_id proves to have
-// been carried out (reliability F48, F50).
+// been carried out (reliability F48, F50): one that the device answered, one
+// whose answer was lost, and one that the server died over. What ended it
+// before, the loss of the connection say, is its reason no more.
 func (t *tx) proveRestarts(c schema.Claim) error {
 	if c.BootID == "" {
 		return nil

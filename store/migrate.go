@@ -9,6 +9,9 @@ import (
 	"github.com/pressly/goose/v3"
 )
 
+// The steps are numbered files, each with its way back. A released one is never
+// changed.
+//
 //go:embed migrations/*.sql
 var migrationFiles embed.FS
 
@@ -61,6 +64,9 @@ func (s *Store) MigrationStatus(ctx context.Context) ([]Migration, error) {
 	return list, nil
 }
 
+// migrations run on a connection of the writing pool that the writer does not
+// hold. Go migrations registered by a program that embeds this package are not
+// ours: the global registry is left out.
 func (s *Store) migrations() (*goose.Provider, error) {
 	files, err := fs.Sub(migrationFiles, "migrations")
 	if err != nil {

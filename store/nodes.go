@@ -73,6 +73,7 @@ func (s *Store) ResetNode(ctx context.Context, n schema.Node, now int64) error {
 	return nil
 }
 
+// resetDevices and resetOrders settle one sweep and say how many rows it had.
 func (t *tx) resetDevices(node, now int64) (int, error) {
 	type device struct {
 		id    string

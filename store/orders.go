@@ -31,7 +31,8 @@ func (s *Store) BeginOrder(in schema.Intent, done func(error)) {
 }
 
 // beginOrder inserts the order if in.Epoch owns the device and no order of it
-// is sent; the indexes of the table see to the latter.
+// is sent; the indexes of the table see to the latter. The casts are for
+// PostgreSQL, which takes a bare parameter in a SELECT for text.
 func (t *tx) beginOrder(in schema.Intent) error {
 	o := in.Order
 	params := string(o.Params)
@@ -109,6 +110,9 @@ func (s *Store) EndOrder(out schema.Outcome, done func(schema.Order, error)) {
 	})
 }
 
+// endOrder's condition is the compare and set: it touches an order only in a
+// state that may take the outcome, so that the first one wins whoever else
+// settles it, the clerk or another session.
 func (t *tx) endOrder(out schema.Outcome) (schema.Order, error) {
 	known := out.State == schema.OrderSucceeded || out.State == schema.OrderStateFail
 	row := t.row(`UPDATE orders SET late = (late OR CAST($8 AS BOOLEAN) OR state = 'unknown'),

@@ -41,6 +41,7 @@ func (s *Store) AddRelation(ctx context.Context, sc schema.Scope, deviceID, grou
 	return err
 }
 
+// relate adds the pair if it is not there, and says how many rows that was.
 func (t *tx) relate(deviceID, groupID string, now int64) (int64, error) {
 	return t.exec("INSERT INTO relations (device_id, group_id, created_time) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
 		deviceID, groupID, now)

@@ -50,6 +50,7 @@ func (Secrets) NewToken() string { return random(schema.TokenPrefix) }
 // NewKey makes an API key: "tk_…".
 func (Secrets) NewKey() string { return random(schema.KeyPrefix) }
 
+// random is 192 bits from the system, in the alphabet of URLs.
 func random(prefix string) string {
 	var b [secretBytes]byte
 	_, _ = rand.Read(b[:]) // it ends the process rather than fail

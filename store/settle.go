@@ -14,7 +14,8 @@ const sweep = 1000
 // Settle is the clerk's sweep over what no session settled: a sent order whose
 // due time passed more than grace ago becomes unknown, a queued one whose time
 // is over expires, and a restart that no new boot proved within restartWindow
-// is marked as not verified.
+// is marked as not verified. All of it is by compare and set, and may run
+// beside sessions, which settle most orders themselves: grace leaves them time.
 func (s *Store) Settle(ctx context.Context, now int64, grace, restartWindow time.Duration) error {
 	_, err := change(ctx, s, func(t *tx) (struct{}, error) {
 		if err := t.settle(overdueSent, schema.OrderStateLost, schema.ReasonTimeout, now-grace.Milliseconds(), now); err != nil {

@@ -63,7 +63,7 @@ func (s *Store) Close() error {
 	return s.engine.close()
 }
 
-// Ready says whether the store can be read and took the last write. A writer
+// Ready is for /readyz. It says whether the store can be read and took the last write. A writer
 // in an outage keeps trying, so that Ready turns good without traffic.
 func (s *Store) Ready(ctx context.Context) error {
 	if err := s.writer.health(); err != nil {
@@ -151,7 +151,7 @@ func change[T any](ctx context.Context, s *Store, fn func(*tx) (T, error)) (T, e
 // errAbandoned answers a change whose caller left before it began.
 var errAbandoned = schema.Errorf(schema.Overloaded, "abandoned", "the caller did not wait")
 
-// one is for reads of a single row: missing is what no row means.
+// one translates the absence of a row. It is for reads of a single row: missing is what no row means.
 func one[T any](v T, err error, missing error) (T, error) {
 	if errors.Is(err, sql.ErrNoRows) {
 		var zero T

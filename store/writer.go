@@ -21,24 +21,9 @@ const (
 // errClosed answers what is submitted after Close.
 var errClosed = unavailable(errors.New("store: closed"))
 
-// op is one change on its way to the database.
-type op struct {
-	apply  func(*tx) error // may run twice, if a batch is repeated
-	done   func(error)     // nil: nobody waits, and the op is kept over an outage
-	counts bool            // against Options.MaxPending
-
-	// presence is set for a session's word on its device: while it waits, it is
-	// replaced by what the session says next.
-	presence *schema.Presence
-}
-
-// loss counts the events of a device that an outage made us drop.
-type loss struct {
-	count int64
-	last  int64 // time of the last of them
-}
-
-// writer owns the connection that writes, and the queue before it.
+// writer owns the connection that writes, and the queue before it (queue.go).
+// One goroutine commits, so that callers share the disk's flushes, and so that
+// one engine that allows a single writer never sees two.
 type writer struct {
 	link     *link
 	onEvents func([]schema.Event)
@@ -58,9 +43,12 @@ type writer struct {
 	down     error // why the last commit failed; nil: it did not
 	closed   bool
 
-	failed error // for ever: the writer's goroutine alone uses it
+	// The writer's goroutine alone uses these.
+	closing bool  // what fails now gets no further try
+	failed  error // for ever
 }
 
+// startWriter starts the goroutine that close stops.
 func startWriter(db *sql.DB, o Options) *writer {
 	w := &writer{
 		link: &link{db: db}, onEvents: o.OnEvents, log: o.Log, limit: o.MaxPending,
@@ -106,58 +94,8 @@ func (w *writer) health() error {
 	return w.down
 }
 
-// submit queues o. It never blocks, and never calls o.done itself.
-func (w *writer) submit(o *op) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.enqueue(o)
-}
-
-// enqueue is submit under the lock.
-func (w *writer) enqueue(o *op) {
-	switch {
-	case !w.closed:
-		w.queue = append(w.queue, o)
-		w.waiters += o.waiting()
-		w.signal()
-	case o.done != nil:
-		go o.done(errClosed) // the writer has gone; this ends by itself
-	}
-}
-
-// keep queues a change that nobody waits for, unless too many wait already:
-// then it is counted as lost for device, at time now.
-func (w *writer) keep(apply func(*tx) error, device string, now int64) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.counted >= w.limit {
-		w.lost[device] = loss{count: w.lost[device].count + 1, last: now}
-		return
-	}
-	w.counted++
-	w.enqueue(&op{apply: apply, counts: true})
-}
-
-// present queues p, or puts it in place of what the same session said before.
-// A session that went offline has said its last word, and a newer epoch's word
-// is not replaced by an older one's.
-func (w *writer) present(p schema.Presence) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if o := w.presence[p.DeviceID]; o != nil {
-		old := o.presence
-		if p.Epoch > old.Epoch || p.Epoch == old.Epoch && old.State != schema.Offline {
-			*old = p
-		}
-		return
-	}
-	o := &op{presence: &p}
-	o.apply = func(t *tx) error { return t.setPresence(*o.presence) }
-	w.presence[p.DeviceID] = o
-	w.enqueue(o)
-}
-
-// run is the writer's goroutine.
+// run is the writer's goroutine. It ends when the queue is closed and empty,
+// or closed and the database down.
 func (w *writer) run() {
 	defer close(w.stopped)
 	defer w.link.drop(nil)
@@ -170,66 +108,11 @@ func (w *writer) run() {
 	}
 }
 
-// next waits for work and takes it. In an outage a pause passes first, unless
-// somebody waits for an answer; the batch may then be empty, a mere probe.
-func (w *writer) next() (batch []*op, ok bool) {
-	var pause <-chan time.Time
-	paused := false
-	for {
-		w.mu.Lock()
-		work := len(w.again) + len(w.queue) + len(w.lost)
-		if w.closed || paused || w.waiters > 0 || w.down == nil && work > 0 {
-			batch, ok = w.take(), !w.closed || work > 0
-			w.mu.Unlock()
-			return batch, ok
-		}
-		if w.down != nil && pause == nil {
-			pause = time.After(retryDelay)
-		}
-		w.mu.Unlock()
-		select {
-		case <-w.wake:
-		case <-pause:
-			paused = true
-		}
-	}
-}
-
-// take is under the lock. What was lost is told as soon as the database takes
-// writes, and at the end.
-func (w *writer) take() []*op {
-	all := append(w.again, w.queue...)
-	n := min(len(all), maxBatch)
-	batch := all[:n:n]
-	w.again, w.queue = nil, all[n:]
-	for _, o := range batch {
-		w.waiters -= o.waiting()
-		if o.counts {
-			w.counted--
-		}
-		if o.presence != nil {
-			delete(w.presence, o.presence.DeviceID)
-		}
-	}
-	if w.down == nil || w.closed {
-		for device, l := range w.lost {
-			batch = append(batch, lostEvent(device, l))
-		}
-		clear(w.lost)
-	}
-	return batch
-}
-
-// lostEvent is the op that tells of a loss.
-func lostEvent(device string, l loss) *op {
-	e := schema.Event{
-		DeviceID: device, Time: l.last, Kind: schema.EventLost,
-		Outcome: "lost", By: byServer, Detail: schema.Detail("count", l.count),
-	}
-	return &op{apply: func(t *tx) error { t.event(e); return nil }}
-}
-
-// commit makes batch durable and tells who waits, or keeps what nobody waits for.
+// commit makes batch durable and tells who waits, or keeps what nobody waits
+// for. Nobody is told before the commit has returned: an OK is never a lie.
+// Repeating a batch one by one is safe, because its transaction was rolled
+// back as a whole; on PostgreSQL there is no other way, since one bad row
+// aborts the transaction that it is in.
 func (w *writer) commit(batch []*op) {
 	events, answers, err := w.try(batch)
 	switch faultOf(err) {
@@ -258,6 +141,8 @@ func (w *writer) commit(batch []*op) {
 }
 
 // try applies batch in one transaction. answers are the refusals of its ops.
+// It has no deadline: a commit that was given up would leave its callers
+// without an answer that is true. They have their own contexts.
 func (w *writer) try(batch []*op) (events []schema.Event, answers []error, err error) {
 	if w.failed != nil {
 		return nil, nil, w.failed
@@ -326,7 +211,7 @@ func (w *writer) hold(batch []*op, err error) {
 	for _, o := range batch {
 		switch {
 		case o.done != nil:
-		case w.closed:
+		case w.closing:
 			dropped++
 		default:
 			w.holdOne(o)
@@ -342,33 +227,4 @@ func (w *writer) hold(batch []*op, err error) {
 	for _, o := range batch {
 		o.tell(outward(err))
 	}
-}
-
-// holdOne is under the lock. A presence that was said anew meanwhile is out of date.
-func (w *writer) holdOne(o *op) {
-	if p := o.presence; p != nil {
-		if w.presence[p.DeviceID] != nil {
-			return
-		}
-		w.presence[p.DeviceID] = o
-	}
-	if o.counts {
-		w.counted++
-	}
-	w.again = append(w.again, o)
-}
-
-// tell answers who waits for o.
-func (o *op) tell(err error) {
-	if o.done != nil {
-		o.done(err)
-	}
-}
-
-// waiting is 1 if somebody waits for o.
-func (o *op) waiting() int {
-	if o.done != nil {
-		return 1
-	}
-	return 0
 }

@@ -1,0 +1,168 @@
+package store
+
+import (
+	"time"
+
+	"github.com/edgetether/tether/schema"
+)
+
+// op is one change on its way to the database. It is a pair of functions and
+// not a type for each kind: what the kinds share, events and samples, the
+// transaction gathers and writes with few statements.
+type op struct {
+	apply  func(*tx) error // may run twice, if a batch is repeated
+	done   func(error)     // nil: nobody waits, and the op is kept over an outage
+	counts bool            // against Options.MaxPending
+
+	// presence is set for a session's word on its device: while it waits, it is
+	// replaced by what the session says next.
+	presence *schema.Presence
+}
+
+// loss counts the events of a device that an outage made us drop.
+type loss struct {
+	count int64
+	last  int64 // time of the last of them
+}
+
+// tell answers who waits for o.
+func (o *op) tell(err error) {
+	if o.done != nil {
+		o.done(err)
+	}
+}
+
+// waiting is 1 if somebody waits for o.
+func (o *op) waiting() int {
+	if o.done != nil {
+		return 1
+	}
+	return 0
+}
+
+// submit queues o. It never blocks, and never calls o.done itself: its caller
+// may hold what done needs.
+func (w *writer) submit(o *op) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.enqueue(o)
+}
+
+// enqueue is submit under the lock.
+func (w *writer) enqueue(o *op) {
+	switch {
+	case !w.closed:
+		w.queue = append(w.queue, o)
+		w.waiters += o.waiting()
+		w.signal()
+	case o.done != nil:
+		go o.done(errClosed) // the writer has gone; this ends by itself
+	}
+}
+
+// keep queues a change that nobody waits for, unless too many wait already:
+// then it is counted as lost for device, at time now.
+func (w *writer) keep(apply func(*tx) error, device string, now int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.counted >= w.limit {
+		w.lost[device] = loss{count: w.lost[device].count + 1, last: now}
+		return
+	}
+	w.counted++
+	w.enqueue(&op{apply: apply, counts: true})
+}
+
+// present queues p, or puts it in place of what the same session said before.
+// A session that went offline has said its last word, and a newer epoch's word
+// is not replaced by an older one's.
+func (w *writer) present(p schema.Presence) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if o := w.presence[p.DeviceID]; o != nil {
+		old := o.presence
+		if p.Epoch > old.Epoch || p.Epoch == old.Epoch && old.State != schema.Offline {
+			*old = p
+		}
+		return
+	}
+	o := &op{presence: &p}
+	o.apply = func(t *tx) error { return t.setPresence(*o.presence) }
+	w.presence[p.DeviceID] = o
+	w.enqueue(o)
+}
+
+// next waits for work and takes it. In an outage a pause passes first, unless
+// somebody waits for an answer; the batch may then be empty, a mere probe.
+func (w *writer) next() (batch []*op, ok bool) {
+	var pause <-chan time.Time
+	paused := false
+	for {
+		w.mu.Lock()
+		work := len(w.again) + len(w.queue) + len(w.lost)
+		if w.closed || paused || w.waiters > 0 || w.down == nil && work > 0 {
+			batch, ok = w.take(), !w.closed || work > 0
+			w.closing = w.closed
+			w.mu.Unlock()
+			return batch, ok
+		}
+		if w.down != nil && pause == nil {
+			pause = time.After(retryDelay)
+		}
+		w.mu.Unlock()
+		select {
+		case <-w.wake:
+		case <-pause:
+			paused = true
+		}
+	}
+}
+
+// take is under the lock. It takes what failed before, then the queue, up to
+// maxBatch: the rest has its turn with the next commit. What was lost is told as soon as the database takes
+// writes, and at the end.
+func (w *writer) take() []*op {
+	all := append(w.again, w.queue...)
+	n := min(len(all), maxBatch)
+	batch := all[:n:n]
+	w.again, w.queue = nil, all[n:]
+	for _, o := range batch {
+		w.waiters -= o.waiting()
+		if o.counts {
+			w.counted--
+		}
+		if o.presence != nil {
+			delete(w.presence, o.presence.DeviceID)
+		}
+	}
+	if w.down == nil || w.closed {
+		for device, l := range w.lost {
+			batch = append(batch, lostEvent(device, l))
+		}
+		clear(w.lost)
+	}
+	return batch
+}
+
+// lostEvent is the op that tells of a loss.
+func lostEvent(device string, l loss) *op {
+	e := schema.Event{
+		DeviceID: device, Time: l.last, Kind: schema.EventLost,
+		Outcome: "lost", By: byServer, Detail: schema.Detail("count", l.count),
+	}
+	return &op{apply: func(t *tx) error { t.event(e); return nil }}
+}
+
+// holdOne is under the lock. A presence that was said anew meanwhile is out of date.
+func (w *writer) holdOne(o *op) {
+	if p := o.presence; p != nil {
+		if w.presence[p.DeviceID] != nil {
+			return
+		}
+		w.presence[p.DeviceID] = o
+	}
+	if o.counts {
+		w.counted++
+	}
+	w.again = append(w.again, o)
+}
