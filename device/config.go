@@ -144,27 +144,27 @@ func (c *Config) check() error {
 	u, err := url.Parse(c.URL)
 	switch {
 	case err != nil || u.Host == "" || u.Scheme != "ws" && u.Scheme != "wss":
-		return fmt.Errorf("URL: must be ws://host:port/path or wss://host/path")
+		return wrong("URL", "must be ws://host:port/path or wss://host/path")
 	case u.User != nil:
-		return fmt.Errorf("URL: must not carry a credential")
+		return wrong("URL", "must not carry a credential")
 	case c.DeviceID == "" && (c.SN == "" || c.Model == ""):
-		return fmt.Errorf("DeviceID: required, or SN and Model")
+		return wrong("DeviceID", "required, or SN and Model")
 	case c.DeviceID != "" && (c.SN != "" || c.Model != ""):
-		return fmt.Errorf("DeviceID: must not be set together with SN and Model")
+		return wrong("DeviceID", "must not be set together with SN and Model")
 	case c.Password == "":
-		return fmt.Errorf("Password: required")
+		return wrong("Password", "required")
 	case len(c.Password) > schema.MaxPassword:
-		return fmt.Errorf("Password: must be at most %d bytes", schema.MaxPassword)
+		return wrong("Password", "must be at most %d bytes", schema.MaxPassword)
 	case c.TLS != nil && c.TLS.InsecureSkipVerify:
-		return fmt.Errorf("TLS: InsecureSkipVerify is not allowed; put the server's issuer into RootCAs")
+		return wrong("TLS", "InsecureSkipVerify is not allowed; put the server's issuer into RootCAs")
 	case c.LogKeep < 0:
-		return fmt.Errorf("LogKeep: must not be negative")
+		return wrong("LogKeep", "must not be negative")
 	case c.OrderTimeout < 0:
-		return fmt.Errorf("OrderTimeout: must not be negative")
+		return wrong("OrderTimeout", "must not be negative")
 	}
 	for name, measure := range c.Custom {
 		if measure == nil {
-			return fmt.Errorf("Custom[%q]: must not be nil", name)
+			return wrong("Custom", "%q must not be nil", name)
 		}
 	}
 	if c.SFTP != nil {
@@ -175,23 +175,28 @@ func (c *Config) check() error {
 
 func (s *SFTPConfig) check() error {
 	if _, _, err := net.SplitHostPort(s.Address); err != nil {
-		return fmt.Errorf("SFTP.Address: must be host:port")
+		return wrong("SFTP.Address", "must be host:port")
 	}
 	switch {
 	case s.Username == "":
-		return fmt.Errorf("SFTP.Username: required")
+		return wrong("SFTP.Username", "required")
 	case (s.Password == "") == (s.KeyFile == ""):
-		return fmt.Errorf("SFTP.Password: exactly one of Password and KeyFile is required")
+		return wrong("SFTP.Password", "exactly one of Password and KeyFile is required")
 	case (s.HostKey == "") == (s.KnownHosts == ""):
-		return fmt.Errorf("SFTP.HostKey: exactly one of HostKey and KnownHosts is required")
+		return wrong("SFTP.HostKey", "exactly one of HostKey and KnownHosts is required")
 	}
 	if s.HostKey == "" {
 		return nil
 	}
 	if _, err := parseHostKey(s.HostKey); err != nil {
-		return fmt.Errorf("SFTP.HostKey: %w", err)
+		return wrong("SFTP.HostKey", "%v", err)
 	}
 	return nil
+}
+
+// wrong is the error for one member of the configuration.
+func wrong(member, format string, args ...any) error {
+	return fmt.Errorf("%s: %s", member, fmt.Sprintf(format, args...))
 }
 
 // stateDir makes the folder.

@@ -81,7 +81,7 @@ func (d *Device) run(ctx context.Context, log *oplog, j *journal) (restart bool,
 
 func (d *Device) newOrders(j *journal, log *oplog) *orders {
 	w := newOrders(j, log)
-	w.find, w.clock, w.timeout = d.handler(uploader{&d.cfg, log}), d.serverTime, d.cfg.OrderTimeout
+	w.find, w.clock, w.timeout = d.handler(uploader{cfg: &d.cfg, log: log}), d.serverTime, d.cfg.OrderTimeout
 	return w
 }
 

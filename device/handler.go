@@ -62,7 +62,7 @@ func (d *Device) On(name string, h func(ctx context.Context, params stdjson.RawM
 		}
 		return
 	}
-	d.misuse = errors.Join(d.misuse, fmt.Errorf("device: On(%q): %w", name, err))
+	d.misuse = errors.Join(d.misuse, fmt.Errorf("device: On(%q): %s", name, errorText(err)))
 }
 
 func orEmpty(params schema.RawObject) schema.RawObject {

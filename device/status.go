@@ -114,11 +114,17 @@ func (p *probe) start(ctx context.Context) <-chan measured {
 	return done
 }
 
+// await prefers what is there to the end of the time.
 func await(ctx context.Context, done <-chan measured) measured {
 	select {
 	case m := <-done:
 		return m
 	case <-ctx.Done():
+	}
+	select {
+	case m := <-done:
+		return m
+	default:
 		return measured{err: ctx.Err()}
 	}
 }

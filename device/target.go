@@ -25,6 +25,7 @@ type target struct {
 	checkKey   ssh.HostKeyCallback
 	algorithms []string // of the keys that would be accepted, so that the server shows one of those
 	direct     bool     // one file, written under its own name
+	dial       dialFunc
 }
 
 // orderTarget is the one that came with an order: a credential for one file.

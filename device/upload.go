@@ -27,9 +27,12 @@ const (
 
 // uploader carries out upload_log.
 type uploader struct {
-	cfg *Config
-	log *oplog
+	cfg  *Config
+	log  *oplog
+	dial dialFunc // nil: the network's
 }
+
+type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
 
 // run takes a snapshot of the log and brings it to the target.
 func (u uploader) run(ctx context.Context, o schema.GiveOrder) (any, error) {
@@ -38,6 +41,9 @@ func (u uploader) run(ctx context.Context, o schema.GiveOrder) (any, error) {
 	to, err := u.target(o.SFTP)
 	if err != nil {
 		return nil, err
+	}
+	if to.dial = u.dial; to.dial == nil {
+		to.dial = (&net.Dialer{Timeout: sftpDialTimeout}).DialContext
 	}
 	local, size, sum, err := u.log.snapshot()
 	if err != nil {
@@ -147,8 +153,7 @@ func rename(client *sftp.Client, from, to string) error {
 // connect dials, checks the host key, authenticates and opens SFTP, each within
 // its time. hangUp ends it all.
 func (t target) connect(ctx context.Context) (client *sftp.Client, hangUp func(), err error) {
-	dialer := net.Dialer{Timeout: sftpDialTimeout}
-	raw, err := dialer.DialContext(ctx, "tcp", t.address)
+	raw, err := t.dial(ctx, "tcp", t.address)
 	if err != nil {
 		return nil, nil, err
 	}
