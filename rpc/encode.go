@@ -19,15 +19,17 @@ var encoding = json.JoinOptions(jsontext.AllowInvalidUTF8(true))
 
 // encodeResult makes a response. The id is repeated byte for byte.
 func encodeResult(id []byte, result any) ([]byte, error) {
-	b := bytes.NewBuffer(make([]byte, 0, 64+len(id)))
-	b.WriteString(`{"jsonrpc":"2.0","id":`)
-	b.Write(id)
-	b.WriteString(`,"result":`)
-	if err := json.MarshalWrite(b, result, encoding); err != nil {
-		return nil, err
+	b := make([]byte, 0, 64+len(id))
+	b = append(b, `{"jsonrpc":"2.0","id":`...)
+	b = append(b, id...)
+	b = append(b, `,"result":`...)
+	if result == "pong" { // the answer that is given most
+		return append(b, `"pong"}`...), nil
 	}
-	b.WriteByte('}')
-	return b.Bytes(), nil
+	w := bytes.NewBuffer(b)
+	err := json.MarshalWrite(w, result, encoding)
+	w.WriteByte('}')
+	return w.Bytes(), err
 }
 
 // encodeError makes an error response; a nil id is null.

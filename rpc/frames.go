@@ -111,15 +111,15 @@ func (s *scanner) skip(part []byte) (err *frameError) {
 	return err
 }
 
-// step takes one byte of a header. The first two are judged at once: the
-// library would judge them too.
+// step takes one byte of a header. Each part is judged as soon as it is there,
+// before the library can judge it.
 func (s *scanner) step(b byte) (err *frameError) {
 	s.header[s.n] = b
 	s.n++
-	switch {
-	case s.n == 2:
+	if s.n == 2 {
 		err = s.checkBits()
-	case s.n == s.headerSize():
+	}
+	if err == nil && s.n == s.lengthEnd() {
 		err = s.checkSize()
 	}
 	s.beginPayload()
@@ -129,21 +129,22 @@ func (s *scanner) step(b byte) (err *frameError) {
 func (s *scanner) opcode() byte    { return s.header[0] & 0x0F }
 func (s *scanner) isControl() bool { return s.header[0]&bitControl != 0 }
 
-func (s *scanner) headerSize() int {
-	if s.n < 2 {
-		return maxHeader
-	}
-	size := 2
+// lengthEnd is where the length ends in the header, and the mask begins.
+func (s *scanner) lengthEnd() int {
 	switch s.header[1] &^ bitMask {
 	case 126:
-		size += 2
+		return 4
 	case 127:
-		size += 8
+		return 10
 	}
+	return 2
+}
+
+func (s *scanner) headerSize() int {
 	if s.header[1]&bitMask != 0 {
-		size += 4
+		return s.lengthEnd() + 4
 	}
-	return size
+	return s.lengthEnd()
 }
 
 func (s *scanner) payload() uint64 {
@@ -182,9 +183,6 @@ func (s *scanner) checkBits() *frameError {
 	}
 	if s.fragments >= schema.MaxFragments {
 		return errFragments
-	}
-	if s.headerSize() == 2 {
-		return s.checkSize()
 	}
 	return nil
 }
