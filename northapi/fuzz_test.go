@@ -1,0 +1,108 @@
+package northapi
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/edgetether/tether/schema"
+	"github.com/go-chi/chi/v5"
+)
+
+// The targets run below the frame, which would turn a panic into an answer.
+
+// refusedProperly holds what decoding and checking answer to what may be
+// shown: a fault of the caller's, in valid UTF-8, and short whatever came in.
+func refusedProperly(t *testing.T, err error) {
+	t.Helper()
+	if err == nil {
+		return
+	}
+	e := schema.Public(err)
+	if e.Kind != schema.Invalid && e.Kind != schema.TooLarge {
+		t.Errorf("refused as %v", err)
+	}
+	if !utf8.ValidString(e.Message) || len(e.Message) > 400 || e.Code == "" {
+		t.Errorf("refused with %q %q", e.Code, e.Message)
+	}
+}
+
+// decoded reads and checks one kind of body.
+func decoded[Q interface{ check() error }](t *testing.T, body string) (q Q, ok bool) {
+	r := httptest.NewRequest(post, "/", strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/json")
+	err := decodeBody(r, &q)
+	if err == nil {
+		err = q.check()
+	}
+	refusedProperly(t, err)
+	return q, err == nil
+}
+
+// FuzzBody gives every text to every command: what passes keeps the rules.
+func FuzzBody(f *testing.F) {
+	f.Add(`{"device_name":"n","hardware":{"sn":"s","model":"m"},"nic":[{"type":"lte","mac":"","ipv4":"10.0.0.1","imei":"490154203237518"}],"password":"eight888"}`)
+	f.Add(`{"device_id":"201","device_name":"n","software":null,"nic":null,"enabled":false}`)
+	f.Add(`{"device_id":"201","order":"blink","params":{"n":[1e9,{"\"":"\\"}]},"wait_ms":0}`)
+	f.Add(`{"group_id":"1","group_ids":["1","2"],"delete_devices":true}`)
+	f.Add(`{"name":"n","role":"viewer","group_ids":["1"]}`)
+	f.Add(`{"a":1,"a":2}`)
+	f.Add(`[[[[`)
+	f.Fuzz(func(t *testing.T, body string) {
+		if q, ok := decoded[deviceAdd](t, body); ok && (q.Name == "" || q.Hardware.SN == "" || len(q.NIC) > schema.MaxNICs) {
+			t.Errorf("taken: %+v", q)
+		}
+		if q, ok := decoded[giveOrder](t, body); ok && (q.wait() > schema.OrderTimeout || len(q.params()) > schema.MaxParams) {
+			t.Errorf("taken: %+v", q)
+		}
+		if q, ok := decoded[deviceUpdate](t, body); ok && q.patch() == (schema.DevicePatch{}) {
+			t.Errorf("taken: %+v", q)
+		}
+		decoded[passwordUpdate](t, body)
+		decoded[deviceGroups](t, body)
+		decoded[groupAdd](t, body)
+		decoded[groupUpdate](t, body)
+		decoded[groupEmpty](t, body)
+		decoded[relationRef](t, body)
+		decoded[keyAdd](t, body)
+	})
+}
+
+// FuzzQuery gives every path parameter and query string, cursors among them,
+// to every list.
+func FuzzQuery(f *testing.F) {
+	f.Add("201", "limit=1&cursor=ZDA6MjAx")
+	f.Add("201", "dev_state=online&name=%e2%82%ac&group_id=101&sn=s&model=m&device_type=t")
+	f.Add("1", "since=1&until=2&kind=login")
+	f.Add("x", "cursor=%00&cursor=")
+	f.Add("", "a=%zz;b")
+	f.Fuzz(func(t *testing.T, id, query string) {
+		routed := chi.NewRouteContext()
+		for _, name := range []string{"device_id", "group_id", "order_id"} {
+			routed.URLParams.Add(name, id)
+		}
+		r := httptest.NewRequest(get, "/", nil)
+		r.URL.RawQuery = query
+		r = r.WithContext(context.WithValue(r.Context(), chi.RouteCtxKey, routed))
+		fuzzQuery(t, r)
+	})
+}
+
+func fuzzQuery(t *testing.T, r *http.Request) {
+	var devices deviceList
+	var events eventList
+	var group groupPage
+	var relation pair
+	for _, bind := range []func(*params){devices.bind, events.bind, group.bind, relation.bind} {
+		refusedProperly(t, decodeParams(r, bind))
+	}
+	if decodeParams(r, events.bind) == nil {
+		p, f := events.page, events.filter
+		if p.Limit < 1 || p.Limit > schema.MaxPageLimit || len(p.Cursor) > 4*maxCursor || f.Since < 0 || f.Until < 0 || schema.CheckID("id", f.DeviceID) != nil {
+			t.Errorf("taken: %+v", events)
+		}
+	}
+}
