@@ -68,7 +68,8 @@ func (g *gate) check(ctx context.Context, p schema.LoginParams, source netip.Add
 		g.countFailure(&a)
 		sleep(ctx, g.delay-time.Since(start))
 	}
-	return refused{deviceID: a.deviceID, err: err, note: g.worthNoting(&a, err)}
+	note := g.note(ctx, &a, err)
+	return refused{deviceID: a.deviceID, err: err, note: note}
 }
 
 // attempt is one login on its way through the gate.
@@ -166,20 +167,21 @@ func (g *gate) queue(ctx context.Context) (release func(), err error) {
 	}
 }
 
-// worthNoting bounds what a flood of refusals writes to a device's log: every
-// failed check, and one refusal a minute.
-func (g *gate) worthNoting(a *attempt, err error) bool {
-	if a.deviceID == "" {
-		return false
-	}
+// note says whether the device's log gets a line: for every failed check, and
+// for one refusal a minute, so that a flood of them writes little.
+func (g *gate) note(ctx context.Context, a *attempt, err error) bool {
 	if schema.KindOf(err) == schema.LoginFailed {
-		return true
+		return a.deviceID != ""
 	}
-	last, ok := g.noted.get(a.deviceID)
+	last, ok := g.noted.get(a.device)
 	if ok && a.start.Sub(last) < noteEvery {
 		return false
 	}
-	g.noted.put(a.deviceID, a.start)
+	g.noted.put(a.device, a.start)
+	if a.deviceID == "" { // refused before its record was looked for
+		_, err := g.credential(ctx, a)
+		return err == nil && a.deviceID != ""
+	}
 	return true
 }
 

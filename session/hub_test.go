@@ -1,0 +1,421 @@
+package session
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/edgetether/tether/rpc"
+	"github.com/edgetether/tether/schema"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// ledger is a store in memory, in which a test can make things go wrong; the
+// real one is tried with the whole service.
+type ledger struct {
+	mu      sync.Mutex
+	orders  map[string]schema.Order
+	events  []schema.Event
+	states  []schema.DevState
+	settled int
+	down    bool
+	hold    chan struct{} // not nil: a claim waits for it
+	panics  func(schema.Event) bool
+}
+
+func (l *ledger) Credential(_ context.Context, p schema.LoginParams, _ int64) (schema.Credential, error) {
+	return schema.Credential{DeviceID: p.DeviceID, Enabled: true}, nil
+}
+
+func (l *ledger) Claim(context.Context, schema.Claim) (schema.Claimed, error) {
+	if l.hold != nil {
+		<-l.hold
+	}
+	return schema.Claimed{}, nil
+}
+
+func (l *ledger) err() error {
+	if l.down {
+		return schema.ErrStoreUnavailable
+	}
+	return nil
+}
+
+func (l *ledger) BeginOrder(in schema.Intent, done func(error)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	err := l.err()
+	if err == nil {
+		l.orders[in.Order.OrderID] = in.Order
+	}
+	go done(err)
+}
+
+func (l *ledger) EndOrder(out schema.Outcome, done func(schema.Order, error)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	err := l.err()
+	o, ok := l.orders[out.OrderID]
+	if !ok && err == nil {
+		err = schema.ErrOrderNotFound
+	}
+	if err == nil && !(o.State.Ended() && o.State != schema.OrderStateLost) {
+		o.State, o.Message, o.Late = out.State, out.Message, out.Late
+		l.orders[out.OrderID] = o
+	}
+	go done(o, err)
+}
+
+func (l *ledger) Record(e schema.Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.panics != nil && l.panics(e) {
+		panic("injected")
+	}
+	l.events = append(l.events, e)
+}
+
+func (l *ledger) Presence(p schema.Presence) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.states = append(l.states, p.State)
+}
+
+func (l *ledger) Sample(s schema.Sample) {
+	l.Record(schema.Event{DeviceID: s.DeviceID, Kind: schema.EventStatus})
+}
+
+func (l *ledger) Told(string, int64) {}
+
+func (l *ledger) Settle(context.Context, int64, time.Duration, time.Duration) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.settled++
+	return l.err()
+}
+
+func (l *ledger) order(id string) schema.Order {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.orders[id]
+}
+
+// bubble is a hub on a ledger.
+func bubble(t *testing.T, change ...func(*Config)) (*Hub, *ledger) {
+	t.Helper()
+	l := &ledger{orders: map[string]schema.Order{}}
+	cfg := Config{
+		Node: schema.Node{Number: 1, Incarnation: 1}, Logins: l, Orders: l, Journal: l, Settler: l,
+		Verify:    func(_ schema.Credential, p schema.LoginParams) bool { return p.Password == "t-right" },
+		Cheap:     func(string) bool { return true },
+		NewToken:  func() string { return "tt_new" },
+		HashToken: func(s string) string { return s },
+	}
+	for _, c := range change {
+		c(&cfg)
+	}
+	h := New(cfg)
+	t.Cleanup(h.Close)
+	return h, l
+}
+
+// end is a device's end of a connection.
+type end struct {
+	t      *testing.T
+	peer   *rpc.Peer
+	calls  chan *rpc.Request
+	lates  chan uint64
+	closed chan rpc.End
+}
+
+func (e *end) Request(r *rpc.Request)         { e.calls <- r }
+func (e *end) Late(id uint64, _ rpc.Response) { e.lates <- id }
+
+func connect(t *testing.T, h *Hub) *end {
+	t.Helper()
+	srv, cli, err := rpc.Pipe(rpc.Options{}, rpc.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &end{t: t, peer: cli, calls: make(chan *rpc.Request, 10), lates: make(chan uint64, 10), closed: make(chan rpc.End, 1)}
+	h.Accept(srv)
+	go func() { e.closed <- cli.Serve(e) }()
+	t.Cleanup(cli.Abort)
+	return e
+}
+
+func (e *end) call(method string, params any) rpc.Response {
+	e.t.Helper()
+	got := make(chan rpc.Response, 1)
+	if _, err := e.peer.Call(method, params, func(r rpc.Response) { got <- r }); err != nil {
+		e.t.Fatal(err)
+	}
+	select {
+	case r := <-got:
+		return r
+	case <-time.After(time.Minute):
+		e.t.Fatal("no answer to " + method)
+		return rpc.Response{}
+	}
+}
+
+func loggedIn(t *testing.T, h *Hub, id string) *end {
+	t.Helper()
+	e := connect(t, h)
+	if r := e.call("login", map[string]string{"device_id": id, "password": "t-right"}); r.Err != nil {
+		t.Fatal(r.Err)
+	}
+	return e
+}
+
+func blink(id, orderID string) schema.Order {
+	return schema.Order{OrderID: orderID, DeviceID: id, Order: "blink", Params: json.RawMessage(`{}`), By: "key:test"}
+}
+
+// TestF54_Panic: a panic in an effect ends one session, with 1011; its order
+// becomes unknown, and the other sessions and the hub live on.
+func TestF54_Panic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, l := bubble(t)
+		bad, other := loggedIn(t, h, "1"), loggedIn(t, h, "2")
+		outcome := make(chan error, 1)
+		go func() {
+			_, err := h.GiveOrder(t.Context(), blink("1", "o1"), schema.OrderTimeout)
+			outcome <- err
+		}()
+		<-bad.calls
+		l.mu.Lock()
+		l.panics = func(e schema.Event) bool { return e.DeviceID == "1" && e.Kind == schema.EventStatus }
+		l.mu.Unlock()
+		_ = bad.peer.Notify("upload_status_info", json.RawMessage(`{"CPU_info":{},"Memory_info":{},"Disk_info":{}}`))
+		if e := <-bad.closed; e.Code != schema.CloseInternal {
+			t.Errorf("closed with %d %s", e.Code, e.Reason)
+		}
+		if err := <-outcome; schema.KindOf(err) != schema.OrderUnknown {
+			t.Errorf("the order's caller was told %v", err)
+		}
+		if o := l.order("o1"); o.State != schema.OrderStateLost {
+			t.Errorf("the order is %s", o.State)
+		}
+		if r := other.call("ping", nil); string(r.Result) != `"pong"` {
+			t.Errorf("the other device got %v", r)
+		}
+		if s := h.find("1"); s != nil {
+			t.Error("the hub still finds the session")
+		}
+	})
+}
+
+// TestF29_SlowStore: an intent that is not committed within 2 s is refused,
+// the device is never asked, and its liveness is unmoved.
+func TestF29_SlowStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := &slowOrders{delay: 8 * time.Second}
+		h, l := bubble(t, func(c *Config) { slow.Orders = c.Orders; c.Orders = slow })
+		e := loggedIn(t, h, "1")
+		start := time.Now()
+		_, err := h.GiveOrder(t.Context(), blink("1", "o1"), schema.OrderTimeout)
+		if schema.KindOf(err) != schema.StoreUnavailable || time.Since(start) != schema.IntentTimeout {
+			t.Errorf("%v after %v", err, time.Since(start))
+		}
+		if _, err := h.GiveOrder(t.Context(), blink("1", "o2"), schema.OrderTimeout); schema.Public(err).Code != "device_busy" {
+			t.Errorf("while the store is asked: %v", err)
+		}
+		for range 6 {
+			time.Sleep(5 * time.Second)
+			if r := e.call("ping", nil); r.Err != nil {
+				t.Fatal(r.Err)
+			}
+		}
+		if len(e.calls) > 0 {
+			t.Error("the order was sent though its caller was told no")
+		}
+		if o := l.order("o1"); o.State != schema.OrderCancelled {
+			t.Errorf("the order is %s", o.State)
+		}
+		if len(l.states) > 0 {
+			t.Errorf("states: %v", l.states)
+		}
+	})
+}
+
+// slowOrders delays what it passes on.
+type slowOrders struct {
+	Orders
+	delay time.Duration
+}
+
+func (s *slowOrders) BeginOrder(in schema.Intent, done func(error)) {
+	time.AfterFunc(s.delay, func() { s.Orders.BeginOrder(in, done) })
+}
+
+// TestClerkTriesAgain: an outcome that could not be stored is stored when the
+// store is back; its caller was told which order to ask for.
+func TestClerkTriesAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, l := bubble(t)
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		go h.Run(ctx)
+		e := loggedIn(t, h, "1")
+		outcome := make(chan error, 1)
+		go func() {
+			_, err := h.GiveOrder(t.Context(), blink("1", "o1"), schema.OrderTimeout)
+			outcome <- err
+		}()
+		r := <-e.calls
+		l.setDown(true)
+		r.Reply(schema.OrderResult{Status: schema.ResultSuccess, Message: "done"})
+		if err := <-outcome; schema.KindOf(err) != schema.StoreUnavailable {
+			t.Errorf("the caller was told %v", err)
+		}
+		for range 3 {
+			time.Sleep(time.Second)
+			e.call("ping", nil)
+		}
+		l.setDown(false)
+		time.Sleep(2 * time.Second)
+		if o := l.order("o1"); o.State != schema.OrderSucceeded || o.Message != "done" {
+			t.Errorf("the order is %s %q", o.State, o.Message)
+		}
+		if l.settled == 0 {
+			t.Error("the clerk settled nothing")
+		}
+	})
+}
+
+func (l *ledger) setDown(down bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.down = down
+}
+
+// TestRevokedWhileClaiming: business disables the device between the check of
+// its secret and the end of its claim; it does not get in.
+func TestRevokedWhileClaiming(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, l := bubble(t)
+		l.hold = make(chan struct{})
+		e := connect(t, h)
+		got := make(chan rpc.Response, 1)
+		_, err := e.peer.Call("login", map[string]string{"device_id": "1", "password": "t-right"}, func(r rpc.Response) { got <- r })
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if err := h.End(t.Context(), "1", "disabled"); err != nil {
+			t.Fatal(err)
+		}
+		close(l.hold)
+		if r := <-got; r.Err == nil || r.Err.Kind != schema.LoginFailed {
+			t.Errorf("the login got %+v", r)
+		}
+		if h.find("1") != nil {
+			t.Error("the device is in")
+		}
+	})
+}
+
+// TestT5_StaleRelease: an old session's clean-up cannot touch a newer epoch.
+func TestT5_StaleRelease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, _ := bubble(t)
+		a := loggedIn(t, h, "1")
+		old := h.find("1")
+		loggedIn(t, h, "1")
+		if e := <-a.closed; e.Code != schema.CloseTakeover {
+			t.Errorf("the older one was closed with %d", e.Code)
+		}
+		h.release("1", old.core.epoch)
+		if s := h.find("1"); s == nil || s == old {
+			t.Error("the newer session was released by the older one's clean-up")
+		}
+	})
+}
+
+// TestFullMailbox: an order for a session that cannot take it is answered at once.
+func TestFullMailbox(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, _ := bubble(t)
+		s := &Session{hub: h, mailbox: make(chan event), done: make(chan struct{})}
+		s.live.Store(&schema.Live{})
+		h.owners["1"] = owner{s, 1}
+		_, err := h.GiveOrder(t.Context(), blink("1", "o1"), schema.OrderTimeout)
+		if schema.Public(err).Code != "device_busy" {
+			t.Errorf("a full mailbox: %v", err)
+		}
+		close(s.done)
+		_, err = h.GiveOrder(t.Context(), blink("1", "o1"), schema.OrderTimeout)
+		if c := schema.Public(err).Code; c != "device_offline" && c != "device_busy" {
+			t.Errorf("a session that has ended: %v", err)
+		}
+		delete(h.owners, "1")
+	})
+}
+
+// TestF52_Drain: devices are sent away, each with a time of its own, the one
+// with an order in flight after its outcome, and new ones at once.
+func TestF52_Drain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, l := bubble(t)
+		busy := loggedIn(t, h, "0")
+		var idle []*end
+		for i := range 20 {
+			idle = append(idle, loggedIn(t, h, fmt.Sprint(i+1)))
+		}
+		go func() { _, _ = h.GiveOrder(context.Background(), blink("0", "o1"), schema.OrderTimeout) }()
+		r := <-busy.calls
+		drained := make(chan struct{})
+		go func() { h.Drain(t.Context()); close(drained) }()
+		waits := map[string]bool{}
+		for _, e := range idle {
+			c := <-e.closed
+			if c.Code != schema.CloseRestart {
+				t.Errorf("closed with %d", c.Code)
+			}
+			waits[c.Text] = true
+		}
+		if len(waits) != len(idle) {
+			t.Errorf("%d times for %d devices", len(waits), len(idle))
+		}
+		if _, err := h.GiveOrder(t.Context(), blink("0", "o2"), 0); schema.KindOf(err) != schema.Draining {
+			t.Errorf("a new order: %v", err)
+		}
+		r.Reply(schema.OrderResult{Status: schema.ResultSuccess})
+		if c := <-busy.closed; c.Code != schema.CloseRestart {
+			t.Errorf("closed with %d", c.Code)
+		}
+		<-drained
+		if o := l.order("o1"); o.State != schema.OrderSucceeded {
+			t.Errorf("the order in flight is %s", o.State)
+		}
+		late := connect(t, h)
+		if c := <-late.closed; c.Code != schema.CloseRestart {
+			t.Errorf("a new connection was closed with %d", c.Code)
+		}
+	})
+}
+
+// TestT13_AnotherDevice: what a device says of another is refused.
+func TestT13_AnotherDevice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, _ := bubble(t)
+		a := loggedIn(t, h, "1")
+		loggedIn(t, h, "2")
+		report := `{"device_id":"2","CPU_info":{},"Memory_info":{},"Disk_info":{}}`
+		if r := a.call("upload_status_info", json.RawMessage(report)); r.Err == nil || r.Err.Kind != schema.Invalid {
+			t.Errorf("%+v", r)
+		}
+		live, err := h.Live(t.Context(), []string{"1", "2", "3"})
+		if err != nil || len(live) != 2 || live["1"].Report != nil || live["2"].Report != nil {
+			t.Errorf("%+v %v", live, err)
+		}
+	})
+}
