@@ -63,6 +63,7 @@ func (a *api) logFile(ctx context.Context, who caller, q orderID) (file, error) 
 // of some, of a time when it did.
 type noFiles struct{}
 
+// OpenLog finds none.
 func (noFiles) OpenLog(schema.LogFile) (io.ReadSeekCloser, error) { return nil, fs.ErrNotExist }
 
 // serve writes the file, or the part of it that is asked for. What is in it a
