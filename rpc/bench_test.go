@@ -153,3 +153,16 @@ func footprint() uint64 {
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc + m.StackInuse
 }
+
+// F05: what following the frames adds to a message, whole and byte by byte.
+func BenchmarkScanWhole(b *testing.B)      { benchScan(b, len(benchReport)+14) }
+func BenchmarkScanByteByByte(b *testing.B) { benchScan(b, 1) }
+
+func benchScan(b *testing.B, chunk int) {
+	s, message := newScanner(), frameOf(true, opText, benchReport)
+	for b.Loop() {
+		if _, err := feedAll(s, message, chunk); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -300,3 +300,18 @@ func TestForgetRacesTheResponse(t *testing.T) {
 		<-b
 	})
 }
+
+func TestF03_CallsFillTheOutbox(t *testing.T) {
+	bubble(t, Options{MaxOutbox: 1000}, echo, func(s *served) {
+		var err error
+		for n := 0; err == nil; n++ {
+			if _, err = s.peer.Call("x", nil, nil); n > 1000 {
+				t.Fatal("no bound")
+			}
+		}
+		if !errors.Is(err, ErrClosed) {
+			t.Errorf("call: %v", err)
+		}
+		s.expectEnd(0, ReasonOutboxFull)
+	})
+}
