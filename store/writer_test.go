@@ -171,7 +171,8 @@ func TestF28_DownTenMinutes(t *testing.T) {
 			s.Record(note("2", n))
 		}
 		s.Presence(schema.Presence{DeviceID: "1", Epoch: 1, State: schema.Unknown, Reason: "liveness"})
-		time.Sleep(10 * time.Minute)
+		time.Sleep(10*time.Minute + retryDelay/2) // between two tries
+		synctest.Wait()
 		s.Presence(schema.Presence{DeviceID: "1", Epoch: 1, State: schema.Offline, Reason: "liveness"})
 		_, err = s.Device(t.Context(), all, "1")
 		must(t, err) // reads go on

@@ -85,7 +85,7 @@ CREATE TABLE orders (
 -- Single flight: a device has one sent order at most.
 CREATE UNIQUE INDEX orders_sent ON orders (device_id) WHERE state = 'sent';
 CREATE INDEX orders_device ON orders (device_id, created_time, order_id);
-CREATE INDEX orders_unsettled ON orders (device_id, created_time) WHERE state IN ('sent', 'unknown');
+CREATE INDEX orders_unsettled ON orders (device_id, created_time, order_id) WHERE state IN ('sent', 'unknown');
 CREATE INDEX orders_sent_due ON orders (due_time) WHERE state = 'sent';
 CREATE INDEX orders_queued_due ON orders (due_time) WHERE state = 'queued';
 CREATE INDEX orders_unverified ON orders (device_id, ended_time) WHERE name = 'restart' AND verified IS NULL;
