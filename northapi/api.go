@@ -16,6 +16,9 @@ const Base = "/service/devices_manage"
 // readyTimeout is how long /readyz waits for Config.Ready.
 const readyTimeout = 2 * time.Second
 
+// bodyTimeout is how long a body may take from the request's head to its end.
+const bodyTimeout = 10 * time.Second
+
 // Config is what the routes are built of. NewID and the ports but Files are
 // required; everything else may be left zero.
 type Config struct {

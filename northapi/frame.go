@@ -3,6 +3,7 @@ package northapi
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"runtime/debug"
 	"strconv"
@@ -66,7 +67,7 @@ func command[Q interface{ check() error }, A any](status int, handle func(contex
 // serve is the frame that every route runs in. name is for the log.
 func (a *api) serve(name string, rt route) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		r.Body = http.MaxBytesReader(w, r.Body, schema.MaxBody)
+		r.Body = limitBody(w, r)
 		rep, err := a.attempt(rt, r)
 		if err != nil {
 			a.fail(w, name, err)
@@ -74,6 +75,32 @@ func (a *api) serve(name string, rt route) http.HandlerFunc {
 		}
 		a.answer(w, r, name, rep)
 	}
+}
+
+// limitBody bounds a body's size, and the time until it is whole (T16). The
+// time is over with the body: an order's outcome is waited for without it.
+func limitBody(w http.ResponseWriter, r *http.Request) io.ReadCloser {
+	if r.Body == http.NoBody {
+		return r.Body
+	}
+	rc := http.NewResponseController(w)
+	if rc.SetReadDeadline(time.Now().Add(bodyTimeout)) != nil {
+		return http.MaxBytesReader(w, r.Body, schema.MaxBody) // no connection below, as in a test
+	}
+	return &timedBody{http.MaxBytesReader(w, r.Body, schema.MaxBody), rc}
+}
+
+type timedBody struct {
+	io.ReadCloser
+	rc *http.ResponseController
+}
+
+func (b *timedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == io.EOF {
+		_ = b.rc.SetReadDeadline(time.Time{}) // an error means that the caller is gone
+	}
+	return n, err
 }
 
 // attempt has the request carried out. A panic becomes an error, which is

@@ -150,6 +150,24 @@ type Order struct {
 	EndedTime   *int64     `json:"ended_time"`
 }
 
+// Holder is the order that keeps a device busy, as device_busy names it.
+type Holder struct {
+	OrderID string `json:"order_id"`
+	Order   string `json:"order"`
+	AgeMS   int64  `json:"age_ms"`
+}
+
+// Busy is the refusal of an order while held, sent at its SentTime, is in flight.
+func Busy(held Order, now int64) *Error {
+	h := Holder{OrderID: held.OrderID, Order: held.Order}
+	if held.SentTime != nil {
+		h.AgeMS = max(0, now-*held.SentTime)
+	}
+	e := Errorf(OrderRefused, "device_busy", "order %s (%s) is in flight", h.OrderID, h.Order)
+	e.Data = h
+	return e
+}
+
 // EventKind is the kind of a line in a device's log (northbound section 2).
 type EventKind string
 

@@ -166,7 +166,7 @@ func (c *core) serve(ev event, now time.Time) {
 	case discoverRequest:
 		c.emit(reply{ev.to, c.set.Discover})
 	case badRequest:
-		c.emit(fail{ev.to, ev.err})
+		c.emit(fail(ev))
 	case loginRequest:
 		c.emit(fail{ev.to, schema.ErrAlreadyLoggedIn})
 	}

@@ -115,13 +115,15 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.log.Debug("handshake refused", "address", r.RemoteAddr, "error", err)
 		return
 	}
-	h.Accept(p)
+	h.accept(p, o.Admit)
 }
 
-// Accept starts the session of a connection. While the hub is draining the
-// device is sent away.
-func (h *Hub) Accept(p *rpc.Peer) {
-	s := newSession(h, p, time.Now())
+// Accept starts the session of a connection, whose message rate is its
+// giver's business. While the hub is draining the device is sent away.
+func (h *Hub) Accept(p *rpc.Peer) { h.accept(p, nil) }
+
+func (h *Hub) accept(p *rpc.Peer, admit func() bool) {
+	s := newSession(h, p, admit, time.Now())
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed {

@@ -24,6 +24,7 @@ type Session struct {
 	hub    *Hub
 	peer   *rpc.Peer
 	source netip.Addr
+	admit  func() bool // one message more; nil: no limit
 	core   core
 
 	mailbox     chan event
@@ -49,10 +50,10 @@ type late struct {
 
 func (late) isEvent() {}
 
-func newSession(h *Hub, p *rpc.Peer, now time.Time) *Session {
+func newSession(h *Hub, p *rpc.Peer, admit func() bool, now time.Time) *Session {
 	source := addressOf(p)
 	return &Session{
-		hub: h, peer: p, source: source,
+		hub: h, peer: p, source: source, admit: admit,
 		core:        newCore(&h.cfg.Settings, h.cfg.Node.Number, source.String(), now),
 		mailbox:     make(chan event, mailboxSize),
 		completions: make(chan event, completionSize),
@@ -84,6 +85,10 @@ func (s *Session) read() {
 // Request implements rpc.Handler. Behind a login the reader waits for its end,
 // so that what follows it is neither served nor measured too early.
 func (s *Session) Request(r *rpc.Request) {
+	if r.InBatch() && s.admit != nil && !s.admit() { // each member counts, as a message would
+		s.peer.Close(schema.ClosePolicy, rpc.ReasonFlood)
+		return
+	}
 	ev := decode(r)
 	s.post(ev)
 	if _, ok := ev.(loginRequest); ok {

@@ -56,10 +56,7 @@ func (c *core) refusal(now time.Time) *schema.Error {
 	case c.state == schema.Unknown:
 		return schema.Errorf(schema.OrderRefused, "device_unknown", "the device has been silent; wait until it is online again")
 	case c.slot != nil:
-		held := c.slot.order
-		e := schema.Errorf(schema.OrderRefused, "device_busy", "order %s (%s) is in flight", held.OrderID, held.Order)
-		e.Data = map[string]any{"order_id": held.OrderID, "order": held.Order, "age_ms": now.UnixMilli() - *held.SentTime}
-		return e
+		return schema.Busy(c.slot.order, now.UnixMilli())
 	}
 	return nil
 }

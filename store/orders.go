@@ -83,10 +83,7 @@ func (t *tx) refuseOrder(in schema.Intent) error {
 	if sent.OrderID == in.Order.OrderID {
 		return nil
 	}
-	return &schema.Error{
-		Kind: schema.OrderRefused, Code: "device_busy",
-		Message: "another order of this device is in flight", Data: sent,
-	}
+	return schema.Busy(sent, in.Order.CreatedTime)
 }
 
 var errOrderExists = schema.Errorf(schema.OrderRefused, "order_exists", "an order with this id has ended already")

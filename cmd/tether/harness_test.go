@@ -296,16 +296,6 @@ func (w *world) giveOrder(deviceID, order, rest string) <-chan apiReply {
 	return got
 }
 
-// record reads the order record that an answer carries.
-func (a apiReply) record(t *testing.T) schema.Order {
-	t.Helper()
-	var o schema.Order
-	if err := json.Unmarshal(a.Data, &o); err != nil {
-		t.Fatalf("%v in %s", err, a.Data)
-	}
-	return o
-}
-
 // run runs a device of the library until the test ends or stop is called.
 func (w *world) run(cfg device.Config, orders map[string]func(context.Context, json.RawMessage) (any, error)) (stop func() error) {
 	w.t.Helper()
