@@ -103,7 +103,7 @@ func (c *config) longestOrder() time.Duration {
 func (c *config) figures() map[string]func(context.Context) (any, error) {
 	figures := make(map[string]func(context.Context) (any, error), len(c.Custom))
 	for name, f := range c.Custom {
-		p := process{argv: f.Command, dir: "/", env: variables(defaultEnv), limit: figureLimit, expiry: defaultTimeout}
+		p := process{argv: f.Command, dir: "/", env: f.environ, limit: figureLimit, expiry: defaultTimeout}
 		figures[name] = p.figure
 	}
 	return figures
@@ -127,29 +127,14 @@ func carryOut(name string, o *order, log zerolog.Logger) func(context.Context, j
 }
 
 func (o *order) process(argv []string) process {
-	p := process{argv: argv, dir: o.Dir, limit: o.Output, expiry: o.expiry}
+	p := process{argv: argv, dir: o.Dir, env: o.environ, limit: o.Output, expiry: o.expiry}
 	if p.dir == "" {
 		p.dir = "/"
 	}
 	if p.limit == 0 {
 		p.limit = defaultOutput
 	}
-	names := o.Env
-	if names == nil {
-		names = defaultEnv
-	}
-	p.env = variables(names)
 	return p
-}
-
-// variables are those of the agent's environment that have one of the names.
-func variables(names []string) (env []string) {
-	for _, name := range names {
-		if value, ok := os.LookupEnv(name); ok {
-			env = append(env, name+"="+value)
-		}
-	}
-	return env
 }
 
 // try has the device library check the configuration too. It makes its state's

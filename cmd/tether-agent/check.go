@@ -36,7 +36,11 @@ func (c *config) check() error {
 		return faultf([]string{"sftp", "password_file"}, "must not be set together with password")
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Custom)) {
-		if err := checkCommand(c.Custom[name].Command, []string{"custom", name, "command"}, nil); err != nil {
+		at := []string{"custom", name, "command"}
+		if c.Custom[name] == nil {
+			return faultf(at, "required")
+		}
+		if err := checkCommand(c.Custom[name].Command, at, nil); err != nil {
 			return err
 		}
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 func process1(t *testing.T, what string, args ...string) process {
-	return process{argv: self(t, what, args...), dir: "/", env: variables([]string{"GORACE"}), limit: defaultOutput, expiry: 30 * time.Second}
+	return process{argv: self(t, what, args...), dir: "/", env: []string{"GORACE=atexit_sleep_ms=0"}, limit: defaultOutput, expiry: 30 * time.Second}
 }
 
 func TestCommandFails(t *testing.T) {
@@ -59,30 +59,26 @@ func TestOutputIsText(t *testing.T) {
 }
 
 func TestCommandSeesLittle(t *testing.T) {
-	t.Setenv("TETHER_PASSWORD", "canary")
-	t.Setenv("LANG", "xx")
-	t.Setenv("OTHER", "canary")
-	for _, c := range []struct {
-		env  []string
-		want []string
-	}{
-		{[]string{}, nil},
-		{[]string{"LANG", "NOT_SET"}, []string{"LANG=xx"}},
+	own := environment([]string{"TETHER_PASSWORD=canary", "OTHER=canary", "LANG=xx", "PATH=/bin", "TZ=", "GORACE=atexit_sleep_ms=0"})
+	for env, want := range map[string][]string{
+		"env: []":              nil,
+		"env: [LANG, NOT_SET]": {"LANG=xx"},
+		"about: the default":   {"PATH=/bin", "LANG=xx"},
 	} {
-		o := orderOf(t, self(t, "env"), "")
-		o.Env = c.env
+		text := minimal + "password: x\norders: {x: {" + env + ", command: [" + strings.Join(self(t, "env"), ", ") + "]}}\n"
+		c, err := readConfig(write(t, "c.yaml", text, 0o600), own)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := c.Orders["x"]
 		out, err := o.process(o.Command).run(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
 		var got []string
-		if err := json.Unmarshal([]byte(out.Stdout), &got); err != nil || !slices.Equal(got, c.want) {
-			t.Errorf("%q: %s, %v", c.env, out.Stdout, err)
+		if err := json.Unmarshal([]byte(out.Stdout), &got); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s: %s, %v", env, out.Stdout, err)
 		}
-	}
-	o := orderOf(t, self(t, "env"), "")
-	if out, err := o.process(o.Command).run(t.Context()); err != nil || strings.Contains(out.Stdout, "canary") || !strings.Contains(out.Stdout, "PATH=") {
-		t.Errorf("by default it sees %s, %v", out.Stdout, err)
 	}
 	if out, err := process1(t, "stdin").run(t.Context()); err != nil || out.Stdout != "0 EOF" {
 		t.Errorf("input: %q, %v", out.Stdout, err)
@@ -92,7 +88,7 @@ func TestCommandSeesLittle(t *testing.T) {
 func TestCommandRunsInItsDirectory(t *testing.T) {
 	o := orderOf(t, self(t, "dir"), "")
 	for dir, want := range map[string]string{"": "/", "/usr": "/usr"} {
-		o.Dir, o.Env = dir, []string{"GORACE"}
+		o.Dir = dir
 		if out, err := o.process(o.Command).run(t.Context()); err != nil || strings.TrimSpace(out.Stdout) != want {
 			t.Errorf("%q: %q, %v", dir, out.Stdout, err)
 		}

@@ -17,20 +17,20 @@ const maxConfig = 1 << 20
 
 // config is the configuration file. Unknown keys are errors.
 type config struct {
-	Server       string            `yaml:"server"`
-	CAFile       string            `yaml:"ca_file"`
-	DeviceID     string            `yaml:"device_id"`
-	SN           string            `yaml:"sn"`
-	Model        string            `yaml:"model"`
-	Password     secret            `yaml:"password"`
-	PasswordFile string            `yaml:"password_file"`
-	StateDir     string            `yaml:"state_dir"`
-	MaxTries     int               `yaml:"max_tries"` // 0: unlimited
-	DiskPath     string            `yaml:"disk_path"`
-	RemoteDir    string            `yaml:"remote_dir"`
-	SFTP         *sftpConfig       `yaml:"sftp"`
-	Custom       map[string]figure `yaml:"custom"`
-	Orders       map[string]*order `yaml:"orders"`
+	Server       string             `yaml:"server"`
+	CAFile       string             `yaml:"ca_file"`
+	DeviceID     string             `yaml:"device_id"`
+	SN           string             `yaml:"sn"`
+	Model        string             `yaml:"model"`
+	Password     secret             `yaml:"password"`
+	PasswordFile string             `yaml:"password_file"`
+	StateDir     string             `yaml:"state_dir"`
+	MaxTries     int                `yaml:"max_tries"` // 0: unlimited
+	DiskPath     string             `yaml:"disk_path"`
+	RemoteDir    string             `yaml:"remote_dir"`
+	SFTP         *sftpConfig        `yaml:"sftp"`
+	Custom       map[string]*figure `yaml:"custom"`
+	Orders       map[string]*order  `yaml:"orders"`
 }
 
 // sftpConfig is the device's own target for logs.
@@ -47,16 +47,9 @@ type sftpConfig struct {
 // figure is a command whose output is reported with the device's status.
 type figure struct {
 	Command []string `yaml:"command"`
+
+	environ []string // NAME=value
 }
-
-// secret is a text that no formatting shows.
-type secret string
-
-// String hides the secret.
-func (secret) String() string { return "(secret)" }
-
-// GoString hides the secret.
-func (secret) GoString() string { return "(secret)" }
 
 // fault is something wrong at a place of the file: a path such as
 // orders.turn.args.n, whose line is looked up when it is reported.
@@ -89,7 +82,32 @@ func readConfig(name string, lookup func(string) string) (*config, error) {
 	if err := cfg.loadSecrets(lookup); err != nil {
 		return nil, err
 	}
+	cfg.passOn(lookup)
 	return cfg, cfg.checkFiles()
+}
+
+// passOn gives each command the variables that it may see.
+func (c *config) passOn(lookup func(string) string) {
+	for _, f := range c.Custom {
+		f.environ = variables(defaultEnv, lookup)
+	}
+	for _, o := range c.Orders {
+		names := o.Env
+		if names == nil {
+			names = defaultEnv
+		}
+		o.environ = variables(names, lookup)
+	}
+}
+
+// variables are those of the environment that have one of the names.
+func variables(names []string, lookup func(string) string) (env []string) {
+	for _, name := range names {
+		if value := lookup(name); value != "" {
+			env = append(env, name+"="+value)
+		}
+	}
+	return env
 }
 
 // parseConfig decodes and checks a text. The error begins with the line.
@@ -202,56 +220,6 @@ func entry(node ast.Node, key string) *ast.MappingValueNode {
 		if v.Key.GetToken().Value == key {
 			return v
 		}
-	}
-	return nil
-}
-
-// loadSecrets reads what the file only points to. TETHER_PASSWORD stands in
-// where it names no password at all.
-func (c *config) loadSecrets(lookup func(string) string) error {
-	if err := loadSecret(&c.Password, c.PasswordFile); err != nil {
-		return fmt.Errorf("password_file: %w", err)
-	}
-	if c.Password == "" {
-		c.Password = secret(lookup("TETHER_PASSWORD"))
-	}
-	if c.Password == "" {
-		return errors.New("password: required, as password, password_file or TETHER_PASSWORD")
-	}
-	if c.SFTP == nil {
-		return nil
-	}
-	if err := loadSecret(&c.SFTP.Password, c.SFTP.PasswordFile); err != nil {
-		return fmt.Errorf("sftp.password_file: %w", err)
-	}
-	return nil
-}
-
-func loadSecret(into *secret, name string) error {
-	if name == "" {
-		return nil
-	}
-	if err := checkPrivate(name); err != nil {
-		return err
-	}
-	text, err := os.ReadFile(name)
-	if err != nil {
-		return err
-	}
-	if *into = secret(strings.TrimRight(string(text), "\r\n")); *into == "" {
-		return fmt.Errorf("%s is empty", name)
-	}
-	return nil
-}
-
-// checkPrivate refuses a file with a secret that everybody may read.
-func checkPrivate(name string) error {
-	info, err := os.Stat(name)
-	if err != nil {
-		return err
-	}
-	if mode := info.Mode().Perm(); mode&0o007 != 0 {
-		return fmt.Errorf("%s holds a secret and has mode %04o: others must have no access (chmod o= %s)", name, mode, name)
 	}
 	return nil
 }

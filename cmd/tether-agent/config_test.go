@@ -53,6 +53,7 @@ func TestConfigFaults(t *testing.T) {
 		"tries":                 {minimal + "max_tries: -1\n", "3: max_tries: must not be negative"},
 		"two sftp passwords":    {minimal + "sftp:\n  password: a\n  password_file: b\n", "5: sftp.password_file: must not"},
 		"figure without":        {minimal + "custom:\n  f: {}\n", "4: custom.f.command: required"},
+		"figure null":           {minimal + "custom:\n  f:\n", "4: custom.f.command: required"},
 		"figure with arg":       {minimal + "custom:\n  f: {command: [/bin/x, \"${n}\"]}\n", "4: custom.f.command: ${n} is not among args"},
 		"order null":            {minimal + "orders:\n  turn:\n", "4: orders.turn: command: required"},
 		"order name":            {minimal + "orders:\n  1turn: {command: [/bin/x]}\n", "4: orders.1turn: "},

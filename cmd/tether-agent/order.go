@@ -19,7 +19,8 @@ type order struct {
 	Env     []string        `yaml:"env"`     // names of variables that are passed on; default defaultEnv
 	Output  int             `yaml:"output"`  // bytes kept of each stream's end; default 4096
 
-	expiry time.Duration // Timeout
+	expiry  time.Duration // Timeout
+	environ []string      // NAME=value, of Env
 }
 
 var defaultEnv = []string{"PATH", "HOME", "LANG", "TZ"}

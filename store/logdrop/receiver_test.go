@@ -28,6 +28,9 @@ func TestUpload(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.wantNames(".incoming/d1.o1.part")
+	if made, err := os.ReadDir(s.dir); err != nil || len(made) != 2 { // .incoming and the host key
+		t.Fatalf("folders were made: %v, %v", made, err)
+	}
 	if info, err := c.Stat("/var/log/devices_management/d1.log"); err != nil || info.Size() != int64(len(b)) {
 		t.Fatalf("stat of the file written: %v, %v", info, err)
 	}
