@@ -17,8 +17,8 @@
 // the file names; and output of which the end is kept.
 //
 // config.go and secret.go read the file and those it points to, check.go says
-// what is wrong with it and at which line, arg.go and order.go turn an order's params into arguments, command.go
-// runs them, agent.go ties them to package device. The program owns no
-// goroutine: those of the device library end with Run, those of a command with
-// the command.
+// what is wrong with it and at which line, arg.go and order.go turn an order's
+// params into arguments, command.go runs them, agent.go ties them to package
+// device. The program owns no goroutine: those of the device library end with
+// Run, those of a command with the command.
 package main
