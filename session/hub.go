@@ -244,11 +244,19 @@ func (h *Hub) find(deviceID string) *Session {
 	return o.session
 }
 
+// uploadTries is how often, a second apart, a file that has arrived is put in
+// its place while the store does not answer.
+const uploadTries = 10
+
 func (h *Hub) checkUpload(ctx context.Context, e checkUpload) event {
 	if h.cfg.Uploads == nil {
 		return uploadChecked{e.out, e.to, nil}
 	}
 	err := h.cfg.Uploads.Complete(ctx, e.out.OrderID, e.data, time.Now())
+	for n := 1; n < uploadTries && schema.KindOf(err) == schema.StoreUnavailable && ctx.Err() == nil; n++ {
+		sleep(ctx, time.Second)
+		err = h.cfg.Uploads.Complete(ctx, e.out.OrderID, e.data, time.Now())
+	}
 	if e.to != nil && schema.KindOf(err) == schema.NotFound {
 		err = nil // a result handed in for an order that had no credential of ours
 	}

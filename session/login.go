@@ -120,12 +120,12 @@ func (c *core) onClaimed(ev claimed, now time.Time) {
 		return
 	}
 	c.phase = open
+	c.startLiveness(now) // first, so that who hears of the login finds the session
 	c.emit(reply{c.loginTo, schema.LoginResult{
 		DeviceID: c.deviceID, Token: ev.token, TokenExpires: ev.expires, ServerTime: now.UnixMilli(),
 		Unsettled: nonNil(ev.answer.Unsettled), Heartbeat: c.set.Heartbeat,
 	}})
 	c.params, c.loginTo = schema.LoginParams{BootID: c.params.BootID}, nil
-	c.startLiveness(now)
 	if ev.answer.Update != nil {
 		c.onUpdate(*ev.answer.Update, now)
 	}

@@ -64,6 +64,8 @@ func (c *serveCmd) check() error {
 		return fmt.Errorf("--listen %s is not loopback: give --tls-cert and --tls-key, or say --insecure-plaintext", c.Listen)
 	case c.Auth == "off" && !local:
 		return fmt.Errorf("--auth off: only on loopback, and --listen is %s", c.Listen)
+	case isEverywhere(c.SFTPListen) && c.SFTPPublic == "":
+		return fmt.Errorf("--sftp-listen %s names no address that devices could be told: give --sftp-public", c.SFTPListen)
 	case c.BcryptCost < 4 || c.BcryptCost > 15:
 		return errors.New("--bcrypt-cost must be 4 to 15")
 	case c.DeviceMessageRate < 0:
@@ -83,6 +85,16 @@ func isLoopback(address string) bool {
 	}
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// isEverywhere says whether an address stands for all of this machine's.
+func isEverywhere(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "" || ip != nil && ip.IsUnspecified()
 }
 
 func (c *serveCmd) service(s streams) serviceConfig {

@@ -40,8 +40,8 @@ func (r *Receiver) Issue(orderID, deviceID string, now time.Time) (schema.SFTPTa
 
 // Complete checks that an order's upload is what the device says it is and
 // puts it durably under its final name, with its row. An upload that is
-// absent, broken or different is an error of kind Invalid, and ends the
-// credential; after another error (the disk, the store) Complete may be called
+// broken or different is an error of kind Invalid, and ends the credential; one
+// that is not known is NotFound; after another error (the disk, the store) Complete may be called
 // again. Completing twice with the same data is no error, also after a restart.
 func (r *Receiver) Complete(ctx context.Context, orderID string, data schema.UploadData, now time.Time) error {
 	u := r.book.find(orderID)
@@ -81,8 +81,12 @@ func (r *Receiver) completedBefore(ctx context.Context, orderID string, data sch
 	if err != nil && !errors.Is(err, schema.ErrFileNotFound) {
 		return err
 	}
-	if err != nil || f.Bytes != data.Bytes || f.SHA256 != data.SHA256 {
-		return invalidUpload("no upload of order %s is known: its credential was not used in time, or was issued before the server's last start", orderID)
+	if err != nil {
+		return schema.Errorf(schema.NotFound, "upload_unknown",
+			"no upload of order %s is known: its credential was not used in time, or was issued before the server's last start", orderID)
+	}
+	if f.Bytes != data.Bytes || f.SHA256 != data.SHA256 {
+		return invalidUpload("the upload was completed already, with other data")
 	}
 	return nil
 }

@@ -164,7 +164,7 @@ func TestF34_RestartVoidsWhatWasOnItsWay(t *testing.T) {
 	if err := s2.complete("o2", []byte("kept")); err != nil {
 		t.Errorf("completed before the restart: %v", err)
 	}
-	wantInvalid(t, s2.complete("o2", []byte("else")), "no upload of order o2")
+	wantInvalid(t, s2.complete("o2", []byte("else")), "with other data")
 	s2.rows.fail(schema.ErrStoreUnavailable)
 	if err := s2.complete("o2", []byte("kept")); !errors.Is(err, schema.ErrStoreUnavailable) {
 		t.Errorf("while the store is away: %v", err)

@@ -250,6 +250,13 @@ func wantInvalid(t *testing.T, err error, text string) {
 	}
 }
 
+func wantUnknown(t *testing.T, err error) {
+	t.Helper()
+	if schema.KindOf(err) != schema.NotFound {
+		t.Fatalf("got %v, want a NotFound error", err)
+	}
+}
+
 // noise is n bytes that do not repeat soon.
 func noise(n int) []byte {
 	b := make([]byte, n)
