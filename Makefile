@@ -1,6 +1,6 @@
 # make demo     a server, a simulated device and some orders, on loopback
 # make test     everything that must hold, in under ten minutes on two cores
-# make check    what must hold before a commit: format, vet, staticcheck, test, tidy
+# make check    what must hold before a commit: format, vet, staticcheck, test, mutants, tidy
 # make soak     the same tests many times over, and every fuzz target for a while
 # make bench    all benchmarks, in the form that benchstat compares
 # make build    static binaries in bin/
@@ -15,14 +15,14 @@ SOAKCOUNT ?= 10
 BENCH     ?= .
 COUNT     ?= 6
 
-.PHONY: demo test check soak bench build needs vet format staticcheck race tidy fuzz
+.PHONY: demo test check soak bench build needs vet format staticcheck race sequences mutants tidy fuzz
 
 demo:
 	$(GO) run ./cmd/tether demo
 
-test: needs vet race
+test: needs vet race sequences
 
-check: format vet staticcheck test tidy
+check: format vet staticcheck test mutants tidy
 
 needs:
 	@.ci/needs
@@ -41,6 +41,15 @@ tidy:
 
 race:
 	@$(GO) test -race -v -timeout $(TIMEOUT) ./... 2>&1 | awk -f .ci/report.awk
+
+# The session's core has no goroutine: its sequences are tried whole without
+# the race detector, under which they are short.
+sequences:
+	@$(GO) test -run AllSequences -v -timeout $(TIMEOUT) ./session | awk -f .ci/report.awk
+
+# Small faults put into the core on purpose, each of which the sequences must catch.
+mutants:
+	@$(GO) test -tags mutants -parallel 2 -run Mutants -v -timeout $(TIMEOUT) ./session | awk -f .ci/report.awk
 
 # Tests that can do more when there is time for it read TETHER_SOAK.
 soak: needs fuzz

@@ -57,6 +57,26 @@ func (t *tx) nodeNumber(name string) (number int64, err error) {
 
 var errNoNumber = schema.Errorf(schema.Overloaded, "no_node_number", "all %d node numbers are taken", nodeNumbers)
 
+// Newest is the latest time that anything stored bears, in milliseconds; 0 in
+// an empty store. A clock that shows less has been set back, and identifiers
+// that are made of it might be there already.
+func (s *Store) Newest(ctx context.Context) (int64, error) {
+	return read(ctx, s, func(q querier) (newest int64, err error) {
+		for _, query := range []string{
+			"SELECT at FROM events ORDER BY pos DESC LIMIT 1",
+			"SELECT MAX(created_time) FROM group_info",
+			"SELECT MAX(created_time) FROM api_keys",
+		} {
+			var at sql.NullInt64
+			if err := q.row(query).Scan(&at); err != nil && !errors.Is(err, sql.ErrNoRows) {
+				return 0, err
+			}
+			newest = max(newest, at.Int64)
+		}
+		return newest, nil
+	})
+}
+
 // ResetNode is called at the start of n, before its first Claim: what earlier
 // incarnations of it left behind has ended with them. Their devices become
 // offline, and their sent orders unknown.

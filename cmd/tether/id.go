@@ -1,10 +1,14 @@
 package main
 
 import (
+	"context"
+	"fmt"
 	"sync"
 	"time"
 
 	"github.com/bwmarrin/snowflake"
+
+	"github.com/edgetether/tether/store"
 )
 
 // perInstant is how many snowflakes of a node there are in one millisecond.
@@ -17,6 +21,33 @@ type ids struct {
 	node    *snowflake.Node
 	instant time.Time
 	used    int
+}
+
+// maxSetBack is how far behind its store a clock may be for the start to wait.
+const maxSetBack = 10 * time.Second
+
+// snowflakes makes identifiers for a node of a store. A clock that was set back
+// would make some a second time: a little is waited for, more is an error.
+func snowflakes(ctx context.Context, st *store.Store, node int64) (func() string, error) {
+	newest, err := st.Newest(ctx)
+	if err != nil {
+		return nil, err
+	}
+	behind := time.Until(time.UnixMilli(newest + 1))
+	if behind > maxSetBack {
+		return nil, fmt.Errorf("the clock shows %v less than the newest record: set it right, or wait; identifiers are made of it",
+			behind.Round(time.Second))
+	}
+	select {
+	case <-time.After(behind):
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	made, err := newIDs(node)
+	if err != nil {
+		return nil, err
+	}
+	return made.next, nil
 }
 
 func newIDs(node int64) (*ids, error) {

@@ -41,11 +41,11 @@ func (c *keyAddCmd) Run(ctx context.Context, s streams, flags *cli) error {
 		if err != nil {
 			return err
 		}
-		ids, err := newIDs(node.Number)
+		newID, err := snowflakes(ctx, st, node.Number)
 		if err != nil {
 			return err
 		}
-		k := schema.Key{KeyID: ids.next(), Name: c.Name, Role: schema.Role(c.Role), GroupIDs: c.Group}
+		k := schema.Key{KeyID: newID(), Name: c.Name, Role: schema.Role(c.Role), GroupIDs: c.Group}
 		key, err := addKey(ctx, st, k)
 		if err != nil {
 			return err

@@ -95,22 +95,18 @@ func newService(ctx context.Context, c serviceConfig) (s *service, err error) {
 
 func (s *service) logStore(msg string, err error) { s.log.Warn(msg, "error", err) }
 
-// takePlace claims the node's row. A clock that runs behind what is stored
-// would make ids a second time.
+// takePlace claims the node's row, and settles what its earlier process left behind.
 func (s *service) takePlace(ctx context.Context, c serviceConfig) (schema.Node, error) {
-	now := time.Now()
-	node, err := s.store.ClaimNode(ctx, c.node, now.UnixMilli())
+	node, err := s.store.ClaimNode(ctx, c.node, time.Now().UnixMilli())
 	if err != nil {
 		return node, err
 	}
 	if s.newID = c.newID; s.newID == nil {
-		made, err := newIDs(node.Number)
-		if err != nil {
+		if s.newID, err = snowflakes(ctx, s.store, node.Number); err != nil {
 			return node, err
 		}
-		s.newID = made.next
 	}
-	return node, s.store.ResetNode(ctx, node, now.UnixMilli())
+	return node, s.store.ResetNode(ctx, node, time.Now().UnixMilli())
 }
 
 func (s *service) openReceiver(c logsConfig) (err error) {
