@@ -105,3 +105,22 @@ func TestOptionalMembers(t *testing.T) {
 		}
 	}
 }
+
+// TestF44_Busy: the refusal names the order that is in the way, and its age.
+func TestF44_Busy(t *testing.T) {
+	sent := int64(1000)
+	for _, c := range []struct {
+		held Order
+		now  int64
+		want Holder
+	}{
+		{Order{OrderID: "7", Order: "blink", SentTime: &sent}, 3500, Holder{"7", "blink", 2500}},
+		{Order{OrderID: "7", Order: "blink", SentTime: &sent}, 900, Holder{"7", "blink", 0}}, // the clock was set back
+		{Order{OrderID: "7", Order: "blink"}, 3500, Holder{"7", "blink", 0}},                 // not sent yet
+	} {
+		e := Busy(c.held, c.now)
+		if e.Kind != OrderRefused || e.Code != "device_busy" || e.Message != "order 7 (blink) is in flight" || e.Data != c.want {
+			t.Errorf("%+v, want %+v", e, c.want)
+		}
+	}
+}

@@ -82,8 +82,10 @@ func (r *replay) take(s step) error {
 	case "answer":
 		return r.expectAnswer(s)
 	}
-	if err := r.quiet(); err != nil {
-		return err
+	if !s.has("at once") {
+		if err := r.quiet(); err != nil {
+			return err
+		}
 	}
 	switch s.verb {
 	case "after":

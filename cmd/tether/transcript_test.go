@@ -1,10 +1,12 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -82,6 +84,45 @@ func TestTranscriptsCoverTheContract(t *testing.T) {
 			t.Errorf("in no transcript: %q", text)
 		}
 	}
+}
+
+// TestServerSpeaksTheDocument: rpc.discover answers the OpenRPC document, and
+// the server knows each of its methods and the codes of its errors.
+func TestServerSpeaksTheDocument(t *testing.T) {
+	var document struct {
+		Methods    []struct{ Name string }
+		Components struct{ Errors map[string]struct{ Code int } }
+	}
+	if err := json.Unmarshal(schema.OpenRPCDevice, &document); err != nil {
+		t.Fatal(err)
+	}
+	for name, kind := range map[string]schema.Kind{
+		"ParseError": schema.ParseError, "InvalidRequest": schema.InvalidRequest, "MethodNotFound": schema.MethodNotFound,
+		"InvalidParams": schema.Invalid, "InternalError": schema.Internal, "LoginFailed": schema.LoginFailed,
+		"LoginRequired": schema.LoginRequired, "AlreadyLoggedIn": schema.AlreadyLoggedIn, "Overloaded": schema.Overloaded,
+	} {
+		if got := document.Components.Errors[name].Code; got != rpc.ErrorCode(kind) {
+			t.Errorf("%s is %d in the document, %d in the server", name, got, rpc.ErrorCode(kind))
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		id, password := w.addDevice("d")
+		c := w.connect("10.0.0.7")
+		var want, got any
+		if err := errors.Join(json.Unmarshal(schema.OpenRPCDevice, &want), json.Unmarshal(c.call(schema.MethodDiscover, `{}`).Result, &got)); err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("rpc.discover answers %v", got)
+		}
+		c.login(id, password, "b")
+		for _, m := range document.Methods {
+			if a := c.call(m.Name, `{}`); a.Error != nil && a.Error.Code == rpc.ErrorCode(schema.MethodNotFound) {
+				t.Errorf("%s: %s", m.Name, a.Error.Message)
+			}
+		}
+	})
 }
 
 // theDevice is registered before each transcript, and theLogin is what the
