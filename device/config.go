@@ -151,6 +151,8 @@ func (c *Config) check() error {
 		return wrong("DeviceID", "required, or SN and Model")
 	case c.DeviceID != "" && (c.SN != "" || c.Model != ""):
 		return wrong("DeviceID", "must not be set together with SN and Model")
+	case c.DeviceID != "" && schema.CheckID("", c.DeviceID) != nil:
+		return wrong("DeviceID", "must be decimal digits")
 	case c.Password == "":
 		return wrong("Password", "required")
 	case len(c.Password) > schema.MaxPassword:

@@ -19,6 +19,7 @@ func TestConfigNamesTheWrongMember(t *testing.T) {
 		"URL: must not carry a credential":                        func(c *Config) { c.URL = "ws://u:canary@x/ws" },
 		"DeviceID: required, or SN and Model":                     func(c *Config) { c.DeviceID = "" },
 		"DeviceID: must not be set together with SN and Model":    func(c *Config) { c.SN, c.Model = "s", "m" },
+		"DeviceID: must be decimal digits":                        func(c *Config) { c.DeviceID = "../1" },
 		"Password: required":                                      func(c *Config) { c.Password = "" },
 		"Password: must be at most 72 bytes":                      func(c *Config) { c.Password = strings.Repeat("p", 73) },
 		"TLS: InsecureSkipVerify is not allowed":                  func(c *Config) { c.TLS = &tls.Config{InsecureSkipVerify: true} },

@@ -124,7 +124,7 @@ func (c *conn) login() {
 			return
 		}
 		var result schema.LoginResult
-		if err := rpc.Decode(resp.Result, &result); err != nil || result.DeviceID == "" {
+		if rpc.Decode(resp.Result, &result) != nil || schema.CheckID("device_id", result.DeviceID) != nil {
 			c.post(func() { c.leave("login reply not understood") })
 			return
 		}

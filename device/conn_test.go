@@ -47,7 +47,7 @@ func TestMissesOnTheWire(t *testing.T) {
 		unanswered[schema.MethodUploadStatus] = true
 		time.Sleep(25 * time.Second)
 		s.want("21s ping", "24s ping", "27s ping", "40s dial", "40s report", "43s report")
-		if got := s.ends[0]; got.Code != schema.CloseLiveness {
+		if got := s.firstEnd(); got.Code != schema.CloseLiveness {
 			t.Errorf("closed with %+v", got)
 		}
 		want := []string{"online login", "offline no replies", "online login"}
@@ -217,7 +217,7 @@ func TestLoginBySerialNumber(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t)
 		s.run(s.device(func(c *Config) { c.DeviceID, c.SN, c.Model = "", "SN1", "M1" }))
-		time.Sleep(time.Second)
+		synctest.Wait()
 		got, err := json.Marshal(s.logins[0])
 		must(t, err)
 		want := `{"device_sn":"SN1","device_model":"M1","password":"canary-password","boot_id":"boot-1","client":{"name":"tether-device"}}`
@@ -312,7 +312,7 @@ func TestT42_Flood(t *testing.T) {
 			}
 		}
 		time.Sleep(9 * time.Second)
-		if got := s.ends[0]; got.Code != schema.ClosePolicy {
+		if got := s.firstEnd(); got.Code != schema.ClosePolicy {
 			t.Errorf("ended with %+v", got)
 		}
 		s.want("0s dial", "0s report")
@@ -358,7 +358,7 @@ func TestStopIsClean(t *testing.T) {
 		}
 		r.stop()
 		must(t, r.wait())
-		if got := s.ends[0]; got.Code != schema.CloseDone {
+		if got := s.firstEnd(); got.Code != schema.CloseDone {
 			t.Errorf("ended with %+v", got)
 		}
 	})
@@ -402,6 +402,7 @@ func TestDeviceUpdate(t *testing.T) {
 			must(t, err)
 		}
 		time.Sleep(41 * time.Second)
+		synctest.Wait()
 		if !slices.Equal(names, []string{"a", "b"}) || !slices.Equal(told, []string{"0s ", "20s {}", "40s {}"}) {
 			t.Errorf("names %q, told %q", names, told)
 		}

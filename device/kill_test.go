@@ -22,6 +22,9 @@ import (
 // The test binary runs itself anew as a device, to be killed.
 const childURL = "TETHER_TEST_DEVICE_URL"
 
+// work is how long the child's order takes.
+const work = 3 * time.Millisecond
+
 func exit(code int) { os.Exit(code) }
 
 // child is that device. Its one order counts its runs in a file, durably and
@@ -45,7 +48,7 @@ func child() (handled bool, code int) {
 		if _, err := f.WriteString("x"); err != nil {
 			return nil, err
 		}
-		time.Sleep(time.Millisecond) // the work itself, so that kills fall into it
+		time.Sleep(work) // the work itself, so that kills fall into it
 		return nil, f.Sync()
 	})
 	if d.Run(context.Background()) != nil {
@@ -150,9 +153,12 @@ func (k *killer) kill(t *testing.T, url string, round int) string {
 	k.mu.Unlock()
 	first := spawn(t, url, dir)
 	<-k.given
-	// An order takes 1 to 2 ms; the points lie from before its arrival to after
-	// its answer.
-	time.Sleep(time.Duration(round) * 40 * time.Microsecond)
+	// Half of the points lie from before the order's arrival on, the others from
+	// its work on, to after its end.
+	if round%8 >= 4 {
+		awaitRun(t, dir)
+	}
+	time.Sleep(time.Duration(round) * work / 50)
 	must(t, first.Process.Kill())
 	_ = first.Wait() // killed
 	answered := len(k.results) > 0
@@ -178,4 +184,15 @@ func (k *killer) kill(t *testing.T, url string, round int) string {
 		t.Fatalf("round %d: answered %+v", round, result)
 	}
 	return fmt.Sprintf("%s %d", result.Message, len(runs))
+}
+
+// awaitRun waits until the order has counted its run.
+func awaitRun(t *testing.T, dir string) {
+	t.Helper()
+	for until := time.Now().Add(10 * time.Second); time.Now().Before(until); time.Sleep(50 * time.Microsecond) {
+		if info, err := os.Stat(filepath.Join(dir, "runs")); err == nil && info.Size() > 0 {
+			return
+		}
+	}
+	t.Fatal("the order was not begun")
 }

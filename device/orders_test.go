@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -248,12 +249,42 @@ func TestHandInGoesOn(t *testing.T) {
 		}
 		must(t, j.close())
 		s.run(d)
-		s.current()
-		time.Sleep(time.Second)
+		synctest.Wait()
 		if len(s.results) != schema.MaxUnsettled {
 			t.Errorf("%d results", len(s.results))
 		}
 	})
+}
+
+// A disk that takes no record: the order is not begun.
+func TestOrderIsNotBegunWithoutJournal(t *testing.T) {
+	state := t.TempDir()
+	j := open(t, filepath.Join(state, "journal"))
+	w := newOrders(j, logAt(t, t.TempDir()))
+	defer w.log.close()
+	calls := 0
+	w.clock = time.Now
+	w.find = func(schema.GiveOrder) handler {
+		return func(context.Context, schema.GiveOrder) schema.OrderResult { calls++; return resultOf(nil, nil) }
+	}
+	o := schema.GiveOrder{OrderID: "1", Deadline: time.Now().Add(time.Minute).UnixMilli()}
+	must(t, j.file.Close())
+	must(t, os.RemoveAll(state))
+	got := w.carryOut(t.Context(), o)
+	if calls != 0 || got.Message != "the journal cannot be written: the order was not begun" {
+		t.Errorf("called %d times, %+v", calls, got)
+	}
+}
+
+// Who asks for a running order is bounded.
+func TestAskersAreBounded(t *testing.T) {
+	w := newOrders(open(t, filepath.Join(t.TempDir(), "journal")), nil)
+	for range 3 * maxAskers {
+		w.give(schema.GiveOrder{OrderID: "1"}, func(schema.OrderResult) {})
+	}
+	if n := len(w.running.askers); n != maxAskers {
+		t.Errorf("%d askers", n)
+	}
 }
 
 func TestResultIsBounded(t *testing.T) {

@@ -116,6 +116,7 @@ func parseRetryAfter(reason string) (time.Duration, bool) {
 	return time.Duration(min(ms, uint64(maxRetryAfter.Milliseconds()))) * time.Millisecond, true
 }
 
+// String is the cause for people; no secret is in it.
 func (e ending) String() string {
 	switch {
 	case e.refused != nil:

@@ -33,7 +33,8 @@ type server struct {
 	conns chan net.Conn
 	done  chan struct{}
 
-	// Replaced by tests before the device runs. login nil: a good one.
+	// Replaced by tests before the device runs. login nil: a good one; it is
+	// called under mu.
 	login  func(s *session, p schema.LoginParams) (schema.LoginResult, error)
 	answer func(s *session, r *rpc.Request) // every other request
 	refuse bool                             // the network
@@ -154,18 +155,17 @@ func (s *session) logIn(r *rpc.Request) {
 	}
 	s.mu.Lock()
 	s.logins = append(s.logins, p)
-	n := len(s.logins)
-	s.mu.Unlock()
-	result := s.loginResult(n)
+	result, err := s.loginResult(len(s.logins)), error(nil)
 	if s.login != nil {
-		var err error
-		if result, err = s.login(s, p); err != nil {
-			r.Fail(err)
-			if !s.silent {
-				s.peer.Close(closeCode(err), "")
-			}
-			return
+		result, err = s.login(s, p)
+	}
+	s.mu.Unlock()
+	if err != nil {
+		r.Fail(err)
+		if !s.silent {
+			s.peer.Close(closeCode(err), "")
 		}
+		return
 	}
 	if result.DeviceID != "" {
 		r.Reply(result)
@@ -204,6 +204,17 @@ func (s *server) current() *session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.session
+}
+
+// firstEnd is how the first connection ended, as the server saw it.
+func (s *server) firstEnd() rpc.End {
+	synctest.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.ends) == 0 {
+		return rpc.End{}
+	}
+	return s.ends[0]
 }
 
 // want compares what was seen since the last want.

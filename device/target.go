@@ -112,6 +112,11 @@ func knownAlgorithms(check ssh.HostKeyCallback, address string) (algos []string)
 // noKey is a key that no file has.
 type noKey struct{}
 
-func (noKey) Type() string                        { return "none" }
-func (noKey) Marshal() []byte                     { return nil }
+// Type is no type of key that there is.
+func (noKey) Type() string { return "none" }
+
+// Marshal is equal to no key's.
+func (noKey) Marshal() []byte { return nil }
+
+// Verify accepts no signature.
 func (noKey) Verify([]byte, *ssh.Signature) error { return errHostKey }

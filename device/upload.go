@@ -192,6 +192,7 @@ func (t target) open(conn net.Conn) (*sftp.Client, error) {
 // up at whatever point it does.
 type idleConn struct{ net.Conn }
 
+// Read waits for sftpIdleTimeout at most.
 func (c idleConn) Read(p []byte) (int, error) {
 	if err := c.SetReadDeadline(time.Now().Add(sftpIdleTimeout)); err != nil {
 		return 0, err
@@ -199,6 +200,7 @@ func (c idleConn) Read(p []byte) (int, error) {
 	return c.Conn.Read(p)
 }
 
+// Write waits for sftpIdleTimeout at most.
 func (c idleConn) Write(p []byte) (int, error) {
 	if err := c.SetWriteDeadline(time.Now().Add(sftpIdleTimeout)); err != nil {
 		return 0, err

@@ -95,6 +95,7 @@ type timedBody struct {
 	rc *http.ResponseController
 }
 
+// Read lifts the limit once the body is whole.
 func (b *timedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err == io.EOF {

@@ -251,6 +251,7 @@ func fromLibrary(r *jsonrpc2.Response) Response {
 // libraryStream is what the library takes for the network.
 type libraryStream struct{ *library }
 
+// ReadObject gives the library the next response that the guard has let through.
 func (s libraryStream) ReadObject(v any) error {
 	select {
 	case raw := <-s.in:
@@ -260,6 +261,7 @@ func (s libraryStream) ReadObject(v any) error {
 	}
 }
 
+// WriteObject queues what the library sends; it never blocks.
 func (s libraryStream) WriteObject(v any) error {
 	raw, err := stdjson.Marshal(v)
 	if err != nil {
@@ -268,6 +270,7 @@ func (s libraryStream) WriteObject(v any) error {
 	return s.send(raw)
 }
 
+// Close ends the stream; the socket is the peer's.
 func (s libraryStream) Close() error {
 	close(s.closed) // the library calls this once
 	return nil
@@ -276,10 +279,12 @@ func (s libraryStream) Close() error {
 // noRequests is the library's handler; it never gets a request.
 type noRequests struct{}
 
+// Handle is never called: requests do not reach the library.
 func (noRequests) Handle(context.Context, *jsonrpc2.Conn, *jsonrpc2.Request) {}
 
 // silence is the library's logger: it would write a line for each response
 // that nobody waits for.
 type silence struct{}
 
+// Printf drops the library's log.
 func (silence) Printf(string, ...any) {}

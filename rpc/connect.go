@@ -33,6 +33,7 @@ type HandshakeError struct {
 	Status int // HTTP
 }
 
+// Error says which status the server refused with.
 func (e *HandshakeError) Error() string {
 	return fmt.Sprintf("rpc: handshake refused: %d %s", e.Status, http.StatusText(e.Status))
 }
@@ -77,6 +78,7 @@ type hijacker struct {
 	conn *frameConn
 }
 
+// Hijack returns the connection under its frame scanner.
 func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
 	if err != nil {

@@ -21,6 +21,7 @@ type frameError struct {
 	text   string
 }
 
+// Error is for the log; the other side gets the close code.
 func (e *frameError) Error() string { return "rpc: " + e.reason + ": " + e.text }
 
 func broken(text string) *frameError {

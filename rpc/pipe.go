@@ -56,6 +56,7 @@ type pipeWriter struct {
 	body bytes.Buffer
 }
 
+// Header, WriteHeader and Write collect the handshake's answer.
 func (w *pipeWriter) Header() http.Header         { return w.resp.Header }
 func (w *pipeWriter) WriteHeader(status int)      { w.resp.StatusCode = status }
 func (w *pipeWriter) Write(b []byte) (int, error) { return w.body.Write(b) }

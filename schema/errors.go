@@ -65,6 +65,7 @@ type Error struct {
 	Data any
 }
 
+// Error is the code, for programs, and the message, for people.
 func (e *Error) Error() string { return e.Code + ": " + e.Message }
 
 // Is makes errors.Is compare by kind and, where the target has one, by code.

@@ -58,6 +58,7 @@ type fault struct {
 	text string
 }
 
+// Error names the member and what is wrong with it.
 func (f *fault) Error() string { return strings.Join(f.path, ".") + ": " + f.text }
 
 func faultf(path []string, format string, args ...any) error {

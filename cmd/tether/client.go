@@ -27,6 +27,7 @@ type answer struct {
 // failure is an answer that is no success.
 type failure struct{ code, message string }
 
+// Error is the code, for programs, and the message.
 func (f *failure) Error() string { return f.code + ": " + f.message }
 
 // statusAnswer is a device's last report, as device_statusInfo_query tells it.

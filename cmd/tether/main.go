@@ -121,6 +121,7 @@ func yamlFile(r io.Reader) (kong.Resolver, error) {
 
 type fileResolver map[string]any
 
+// Validate names a line of the file that is no flag.
 func (v fileResolver) Validate(app *kong.Application) error {
 	known := map[string]bool{}
 	for _, group := range app.AllFlags(false) {
@@ -141,6 +142,7 @@ func (v fileResolver) Validate(app *kong.Application) error {
 	return nil
 }
 
+// Resolve finds a flag in the file.
 func (v fileResolver) Resolve(_ *kong.Context, _ *kong.Path, f *kong.Flag) (any, error) {
 	value, ok := v[f.Name]
 	if !ok {

@@ -158,6 +158,7 @@ func (c *timedConn) allow(idle time.Duration, until time.Time) error {
 	return c.SetDeadline(c.deadline())
 }
 
+// Read puts the end of the idle time off.
 func (c *timedConn) Read(p []byte) (int, error) {
 	if err := c.SetReadDeadline(c.deadline()); err != nil {
 		return 0, err
@@ -165,6 +166,7 @@ func (c *timedConn) Read(p []byte) (int, error) {
 	return c.Conn.Read(p)
 }
 
+// Write puts the end of the idle time off.
 func (c *timedConn) Write(p []byte) (int, error) {
 	if err := c.SetWriteDeadline(c.deadline()); err != nil {
 		return 0, err

@@ -69,6 +69,7 @@ type fileInfo struct {
 	mode fs.FileMode
 }
 
+// Name and the methods after it make a fileInfo an os.FileInfo that tells little.
 func (i fileInfo) Name() string       { return i.name }
 func (i fileInfo) Size() int64        { return i.size }
 func (i fileInfo) Mode() fs.FileMode  { return i.mode }
