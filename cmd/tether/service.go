@@ -180,6 +180,7 @@ func (s *service) serve(ctx context.Context, l net.Listener) error {
 		return fmt.Errorf("listening on %s: %w", l.Addr(), err)
 	case <-ctx.Done():
 	}
+	s.log.Info("stopping: orders in flight have their outcome, devices are sent away; a second signal ends it at once")
 	s.state.Lock()
 	s.state.draining = true
 	s.state.Unlock()
