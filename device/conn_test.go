@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,9 +27,11 @@ func TestHeartbeatOnTheWire(t *testing.T) {
 func TestMissesOnTheWire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t)
-		unanswered := map[string]bool{}
-		s.answer = func(s *session, r *rpc.Request) {
-			if !unanswered[r.Method] {
+		var losePings, loseReports atomic.Bool
+		s.answer = func(_ *session, r *rpc.Request) {
+			lost := r.Method == schema.MethodPing && losePings.Load() ||
+				r.Method == schema.MethodUploadStatus && loseReports.Load()
+			if !lost {
 				r.Reply(struct{}{})
 			}
 		}
@@ -38,18 +41,19 @@ func TestMissesOnTheWire(t *testing.T) {
 		})
 		s.run(d)
 		time.Sleep(9 * time.Second)
-		unanswered[schema.MethodPing] = true // the ping at 10 s is missed at 13 s, and goes out again
+		losePings.Store(true) // the ping at 10 s is missed at 13 s, and goes out again
 		time.Sleep(5 * time.Second)
-		unanswered[schema.MethodPing] = false
+		losePings.Store(false)
 		time.Sleep(6 * time.Second)
 		s.want("0s dial", "0s report", "5s ping", "10s ping", "13s ping", "15s report", "16s ping")
-		unanswered[schema.MethodPing] = true
-		unanswered[schema.MethodUploadStatus] = true
+		losePings.Store(true)
+		loseReports.Store(true)
 		time.Sleep(25 * time.Second)
 		s.want("21s ping", "24s ping", "27s ping", "40s dial", "40s report", "43s report")
 		if got := s.firstEnd(); got.Code != schema.CloseLiveness {
 			t.Errorf("closed with %+v", got)
 		}
+		synctest.Wait()
 		want := []string{"online login", "offline no replies", "online login"}
 		if !slices.Equal(states, want) {
 			t.Errorf("states %q, want %q", states, want)
@@ -165,9 +169,9 @@ func TestTokenIsKeptAndRenewed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t)
 		dir := t.TempDir()
-		var refuseTokens bool
+		var refuseTokens atomic.Bool
 		s.login = func(_ *session, p schema.LoginParams) (schema.LoginResult, error) {
-			if refuseTokens && p.Token != "" {
+			if refuseTokens.Load() && p.Token != "" {
 				return schema.LoginResult{}, schema.ErrLoginFailed
 			}
 			return s.loginResult(len(s.logins)), nil
@@ -180,8 +184,9 @@ func TestTokenIsKeptAndRenewed(t *testing.T) {
 		must(t, first.wait())
 		s.run(s.device(func(c *Config) { c.StateDir = dir })) // the next process
 		time.Sleep(time.Second)
-		refuseTokens = true
-		s.current().peer.Close(schema.CloseInternal, "")
+		ses := s.current()
+		refuseTokens.Store(true)
+		ses.peer.Close(schema.CloseInternal, "")
 		time.Sleep(31 * time.Second)
 		// The last of these came 10 s after the refusal, with the password.
 		want := []string{"canary-password", "tt_1", "tt_2", "tt_3", "canary-password"}
@@ -367,7 +372,7 @@ func TestStopIsClean(t *testing.T) {
 func TestUnknownMethodAndOrderBeforeLogin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t)
-		var early *given
+		var early *given // set at the login
 		s.login = func(ses *session, _ schema.LoginParams) (schema.LoginResult, error) {
 			early = ses.order(schema.GiveOrder{OrderID: "1", OrderType: "x"})
 			return s.loginResult(1), nil
