@@ -83,7 +83,7 @@ func parse(flags *cli, args, env []string, stdout io.Writer) (*kong.Context, err
 		kong.Writers(stdout, io.Discard),
 		kong.Exit(func(int) { helped = true }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
-		kong.Configuration(yamlFile),
+		kong.Configuration(yamlFile(environment(env))),
 		kong.Resolvers(environment(env)))
 	if err != nil {
 		return nil, err
@@ -111,16 +111,23 @@ func environment(env []string) kong.Resolver {
 }
 
 // yamlFile is the file of --config: flags by their names. A name that is no
-// flag is an error, since a setting that does nothing is worse than none.
-func yamlFile(r io.Reader) (kong.Resolver, error) {
-	values := map[string]any{}
-	if err := yaml.NewDecoder(r).Decode(&values); err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
+// flag is an error, since a setting that does nothing is worse than none. Of
+// several resolvers kong believes the last, which is the file's: hence it asks
+// the stronger one first.
+func yamlFile(stronger kong.Resolver) kong.ConfigurationLoader {
+	return func(r io.Reader) (kong.Resolver, error) {
+		v := fileResolver{stronger: stronger, values: map[string]any{}}
+		if err := yaml.NewDecoder(r).Decode(&v.values); err != nil && !errors.Is(err, io.EOF) {
+			return nil, err
+		}
+		return v, nil
 	}
-	return fileResolver(values), nil
 }
 
-type fileResolver map[string]any
+type fileResolver struct {
+	stronger kong.Resolver
+	values   map[string]any
+}
 
 // Validate names a line of the file that is no flag.
 func (v fileResolver) Validate(app *kong.Application) error {
@@ -135,7 +142,7 @@ func (v fileResolver) Validate(app *kong.Application) error {
 			known[f.Name] = true
 		}
 	}
-	for name := range v {
+	for name := range v.values {
 		if !known[name] {
 			return fmt.Errorf("--config: %q is no flag of tether", name)
 		}
@@ -144,8 +151,11 @@ func (v fileResolver) Validate(app *kong.Application) error {
 }
 
 // Resolve finds a flag in the file.
-func (v fileResolver) Resolve(_ *kong.Context, _ *kong.Path, f *kong.Flag) (any, error) {
-	value, ok := v[f.Name]
+func (v fileResolver) Resolve(ctx *kong.Context, path *kong.Path, f *kong.Flag) (any, error) {
+	if value, err := v.stronger.Resolve(ctx, path, f); value != nil || err != nil {
+		return value, err
+	}
+	value, ok := v.values[f.Name]
 	if !ok {
 		return nil, nil
 	}

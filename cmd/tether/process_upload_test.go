@@ -177,9 +177,9 @@ func (d *openSSH) target(t *testing.T, hostKey string) string {
 	return fmt.Sprintf("sftp: {address: %q, username: %s, key_file: %s, host_key: %q}\n", d.address, me.Username, d.keyFile, hostKey)
 }
 
-// TestUploadToOpenSSH_OfTheAgent: the service has no receiver, and the agent a
+// TestUploadToTheAgentsTarget: the service has no receiver, and the agent a
 // target of its own.
-func TestUploadToOpenSSH_OfTheAgent(t *testing.T) {
+func TestUploadToTheAgentsTarget(t *testing.T) {
 	program := agentProgram(t)
 	t.Parallel()
 	d := newOpenSSH(t)

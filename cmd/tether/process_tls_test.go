@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/edgetether/tether/schema"
+)
+
+// selfSigned makes a certificate of loopback that vouches for itself.
+func selfSigned(t *testing.T) (certFile, keyFile string, roots *x509.CertPool) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "tether"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	certFile, keyFile, roots = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"), x509.NewCertPool()
+	certPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert})
+	roots.AppendCertsFromPEM(certPEM)
+	writeFile(t, certFile, string(certPEM))
+	writeFile(t, keyFile, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})))
+	return certFile, keyFile, roots
+}
+
+// TestTLS: devices and business come in over TLS 1.2 and later, and an agent
+// that does not trust the server's issuer never shows its password.
+func TestTLS(t *testing.T) {
+	program := agentProgram(t)
+	t.Parallel()
+	cert, key, roots := selfSigned(t)
+	s := serve(t, "--tls-cert", cert, "--tls-key", key)
+	if !s.secure {
+		t.Fatal("it does not say https")
+	}
+	dial := func(lowest, highest uint16) (net.Conn, error) {
+		d := tls.Dialer{Config: &tls.Config{RootCAs: roots, MinVersion: lowest, MaxVersion: highest}}
+		return d.DialContext(t.Context(), "tcp", s.address)
+	}
+	if _, err := dial(tls.VersionTLS10, tls.VersionTLS11); err == nil || !strings.Contains(err.Error(), "protocol version") {
+		t.Errorf("TLS 1.1: %v", err)
+	}
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		conn, err := dial(version, version)
+		if err != nil {
+			t.Fatalf("%s: %v", tls.VersionName(version), err)
+		}
+		conn.Close()
+	}
+	s.api.http.Transport.(*http.Transport).DialContext = func(context.Context, string, string) (net.Conn, error) {
+		return dial(tls.VersionTLS12, tls.VersionTLS13)
+	}
+
+	trusting := s.agent(program, "trusting", "ca_file: "+cert+"\n")
+	s.awaitState(trusting.id, schema.Online)
+	wary := s.agent(program, "wary", "max_tries: 1\n")
+	if code := wary.code(); code != 1 || !strings.Contains(wary.own(), "certificate signed by unknown authority") {
+		t.Errorf("without the issuer: exit code %d\n%s", code, wary.own())
+	}
+	if got := s.log(wary.id); len(got) != 1 || got[0].Kind != schema.EventUpdate {
+		t.Errorf("the server heard of it: %+v", got)
+	}
+}
+
+// TestT21_UnsafeIsRefused: what would put requests or passwords in the open is
+// not begun, and the message names the flag that matters.
+func TestT21_UnsafeIsRefused(t *testing.T) {
+	t.Parallel()
+	cert, key, _ := selfSigned(t)
+	for _, c := range []struct{ args, says string }{
+		{"--listen 0.0.0.0:0", "--insecure-plaintext"},
+		{"--listen :0", "--insecure-plaintext"},
+		{"--listen [::]:0", "--insecure-plaintext"},
+		{"--listen 0.0.0.0:0 --insecure-plaintext --auth off", "--auth off"},
+		{"--listen 0.0.0.0:0 --tls-cert " + cert + " --tls-key " + key + " --auth off", "--auth off"},
+		{"--listen 127.0.0.1:0 --tls-cert " + cert, "--tls-key"},
+		{"--listen 127.0.0.1:0 --tls-cert " + key + " --tls-key " + cert, "--tls-cert"},
+	} {
+		database := filepath.Join(t.TempDir(), "some.db")
+		out, err := call(t, 1, nil, append([]string{"serve", "--database", "sqlite:" + database}, strings.Fields(c.args)...)...)
+		if !err.has(c.says) || strings.Count(err.String(), "\n") != 1 {
+			t.Errorf("%s: it said %q", c.args, err)
+		}
+		if out.has(schema.KeyPrefix) {
+			t.Errorf("%s: it told a key", c.args)
+		}
+	}
+	tool(t, 1, nil, "serve", "--listen", "0.0.0.0:0")
+}
+
+// TestAuthOff: on loopback requests may do without a key, if that was asked for.
+func TestAuthOff(t *testing.T) {
+	t.Parallel()
+	s := serve(t, "--auth", "off")
+	s.api.key = ""
+	s.api.must("GET", "device_query_all", "", nil)
+	if _, err := os.Stat(filepath.Join(s.dir, "tether.db")); err != nil {
+		t.Error(err)
+	}
+}
