@@ -147,14 +147,23 @@ func (w *world) start() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.svc, w.listener, w.served = svc, newMemory(), make(chan error, 1)
+	listener := newMemory()
 	ctx, stop := context.WithCancel(context.Background())
-	w.stop = stop
-	w.http = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, n, a string) (net.Conn, error) {
-		return w.listener.dialFrom("10.0.0.9")(ctx, n, a)
-	}}}
-	listener := w.listener
+	w.mu.Lock()
+	w.svc, w.listener, w.served, w.stop = svc, listener, make(chan error, 1), stop
+	w.mu.Unlock()
+	w.http = &http.Client{Transport: &http.Transport{DialContext: w.dialFrom("10.0.0.9")}}
 	go func() { w.served <- svc.serve(ctx, listener) }()
+}
+
+// dialFrom connects as if from an address, to the service as it then is.
+func (w *world) dialFrom(source string) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		w.mu.Lock()
+		l := w.listener
+		w.mu.Unlock()
+		return l.dialFrom(source)(ctx, network, address)
+	}
 }
 
 // end stops it in good order.
@@ -301,9 +310,7 @@ func (w *world) run(cfg device.Config, orders map[string]func(context.Context, j
 	w.t.Helper()
 	cfg.URL = "ws://tether/ws"
 	if cfg.NetDial == nil {
-		cfg.NetDial = func(ctx context.Context, n, a string) (net.Conn, error) {
-			return w.listener.dialFrom("10.0.0.7")(ctx, n, a)
-		}
+		cfg.NetDial = w.dialFrom("10.0.0.7")
 	}
 	if cfg.StateDir == "" {
 		cfg.StateDir = w.t.TempDir()
@@ -340,7 +347,7 @@ type wire struct {
 // connect opens a raw connection from an address.
 func (w *world) connect(source string) *wire {
 	w.t.Helper()
-	d := websocket.Dialer{NetDialContext: w.listener.dialFrom(source)}
+	d := websocket.Dialer{NetDialContext: w.dialFrom(source)}
 	conn, _, err := d.Dial("ws://tether/ws", nil)
 	if err != nil {
 		w.t.Fatal(err)

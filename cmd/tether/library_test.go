@@ -106,7 +106,7 @@ type cutter struct {
 }
 
 func (c *cutter) dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	conn, err := c.w.listener.dialFrom("10.0.0.7")(ctx, network, addr)
+	conn, err := c.w.dialFrom("10.0.0.7")(ctx, network, addr)
 	if err == nil {
 		c.n.Add(1)
 		c.last.Store(&conn)
@@ -153,10 +153,7 @@ func TestServerRestarts(t *testing.T) {
 		w := newWorld(t)
 		id, password := w.addDevice("a")
 		state := t.TempDir()
-		dial := func(ctx context.Context, n, a string) (net.Conn, error) {
-			return w.listener.dialFrom("10.0.0.7")(ctx, n, a)
-		}
-		w.run(device.Config{DeviceID: id, Password: password, StateDir: state, NetDial: dial, MaxTries: -1}, nil)
+		w.run(device.Config{DeviceID: id, Password: password, StateDir: state, MaxTries: -1}, nil)
 		time.Sleep(time.Minute)
 		w.end()
 		time.Sleep(20 * time.Second)

@@ -94,17 +94,9 @@ func TestF27_Flood(t *testing.T) {
 				neighbour.login(other, otherPassword, "boot")
 				c := w.connect("10.0.0.7")
 				c.login(id, password, "boot")
-				msg := pingMessage
-				if tc.batch > 0 {
-					members := make([]string, tc.batch)
-					for i := range members {
-						members[i] = fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"ping"}`, 100+i)
-					}
-					msg = "[" + strings.Join(members, ",") + "]"
-				}
 				go func() {
-					for range tc.burst {
-						if c.conn.WriteMessage(1, []byte(msg)) != nil {
+					for i := range tc.burst {
+						if c.conn.WriteMessage(1, pings(1000*i, tc.batch)) != nil {
 							return
 						}
 					}
@@ -126,4 +118,16 @@ func TestF27_Flood(t *testing.T) {
 			})
 		})
 	}
+}
+
+// pings is a ping with the id from, or a batch of so many of them.
+func pings(from, batch int) []byte {
+	members := make([]string, max(1, batch))
+	for i := range members {
+		members[i] = fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"ping"}`, from+i)
+	}
+	if batch == 0 {
+		return []byte(members[0])
+	}
+	return []byte("[" + strings.Join(members, ",") + "]")
 }

@@ -87,8 +87,9 @@ func TestF38_TwoAtOnce(t *testing.T) {
 // loginTogether logs both in at once and waits until one is closed; it returns
 // the close codes, 0 for the one that is still there.
 func loginTogether(t *testing.T, both [2]*websocket.Conn, id, password string) (codes [2]int) {
-	var ready, done sync.WaitGroup
+	var ready, sent, done sync.WaitGroup
 	ready.Add(2)
+	sent.Add(2)
 	ended := make(chan struct{}, 2)
 	for i, c := range both {
 		done.Go(func() {
@@ -96,6 +97,7 @@ func loginTogether(t *testing.T, both [2]*websocket.Conn, id, password string) (
 			ready.Wait()
 			_ = c.WriteMessage(websocket.TextMessage, fmt.Appendf(nil,
 				`{"jsonrpc":"2.0","id":1,"method":"login","params":{"device_id":%q,"password":%q,"boot_id":"b%d"}}`, id, password, i))
+			sent.Done()
 			for {
 				_, msg, err := c.ReadMessage()
 				if e, ok := err.(*websocket.CloseError); ok {
@@ -111,6 +113,7 @@ func loginTogether(t *testing.T, both [2]*websocket.Conn, id, password string) (
 			}
 		})
 	}
+	sent.Wait()
 	<-ended // the loser is gone; the other answers a ping and is read no further
 	for _, c := range both {
 		_ = c.WriteMessage(websocket.TextMessage, []byte(`{"jsonrpc":"2.0","id":2,"method":"ping"}`))
