@@ -56,14 +56,23 @@ func (c *config) options(log zerolog.Logger) (device.Config, error) {
 		StateDir: c.StateDir, MaxTries: tries, DiskPath: c.DiskPath,
 		SFTP: c.SFTP.options(), RemoteDir: c.RemoteDir,
 		OrderTimeout: c.longestOrder(), Custom: c.figures(),
-		OnState: func(state schema.DevState, cause string) {
-			log.Info().Str("state", string(state)).Str("cause", cause).Msg("connection")
-		},
 		OnUpdate: func(u schema.DeviceUpdate) {
 			log.Info().Str("device_name", u.Name).Int64("updated_time", u.UpdatedTime).Msg("record changed")
 		},
-		Logf: func(format string, args ...any) { log.Debug().Msgf(format, args...) },
+		Logf: showLines(log),
 	}, nil
+}
+
+// showLines shows the lines of the operation log as they are written. That a
+// report went well, four times a minute, is for the curious.
+func showLines(log zerolog.Logger) func(format string, args ...any) {
+	return func(format string, args ...any) {
+		level, line := zerolog.InfoLevel, fmt.Sprintf(format, args...)
+		if strings.HasPrefix(line, "report ok") {
+			level = zerolog.DebugLevel
+		}
+		log.WithLevel(level).Msg(line)
+	}
 }
 
 func (c *config) roots() (*tls.Config, error) {

@@ -141,7 +141,7 @@ orders:
 	if code := run(ctx, []string{"-c", file, "--log-json", "--log-level=debug"}, nil, &stdout, &stderr); code != 0 {
 		t.Errorf("code %d\n%s", code, &stderr)
 	}
-	for _, want := range []string{`"message":"starting"`, `"state":"online"`, `"order refused"`, `"message":"ended"`} {
+	for _, want := range []string{`"message":"starting"`, `login ok`, `"order refused"`, `"message":"ended"`} {
 		if !strings.Contains(stderr.String(), want) {
 			t.Errorf("the log has no %s:\n%s", want, &stderr)
 		}

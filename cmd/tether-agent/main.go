@@ -24,7 +24,11 @@ type cli struct {
 	LogJSON  bool   `name:"log-json" help:"Log in JSON instead of text."`
 }
 
+// logTime is RFC 3339 with milliseconds.
+const logTime = "2006-01-02T15:04:05.000Z07:00"
+
 func main() {
+	zerolog.TimeFieldFormat = logTime
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
 	stop()
@@ -105,7 +109,7 @@ func newLog(flags cli, w io.Writer) zerolog.Logger {
 	}
 	w = zerolog.SyncWriter(w) // the library logs from several goroutines
 	if !flags.LogJSON {
-		w = zerolog.ConsoleWriter{Out: w, NoColor: true, TimeFormat: "2006-01-02T15:04:05.000Z07:00"}
+		w = zerolog.ConsoleWriter{Out: w, NoColor: true, TimeFormat: logTime}
 	}
 	return zerolog.New(w).Level(level).With().Timestamp().Logger()
 }

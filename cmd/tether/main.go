@@ -46,7 +46,11 @@ type streams struct {
 	log      *slog.Logger
 }
 
+// logTime is RFC 3339 with milliseconds.
+const logTime = "2006-01-02T15:04:05.000Z07:00"
+
 func main() {
+	zerolog.TimeFieldFormat = logTime
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	code := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
@@ -168,7 +172,7 @@ func newLog(flags cli, w io.Writer) *slog.Logger {
 		level = zerolog.InfoLevel // the flag's enum leaves no other
 	}
 	if !flags.LogJSON {
-		w = zerolog.ConsoleWriter{Out: w, NoColor: true, TimeFormat: "2006-01-02T15:04:05.000Z07:00"}
+		w = zerolog.ConsoleWriter{Out: w, NoColor: true, TimeFormat: logTime}
 	}
 	return slog.New(zerolog.NewSlogHandler(zerolog.New(w).Level(level).With().Timestamp().Logger()))
 }

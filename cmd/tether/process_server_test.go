@@ -17,17 +17,20 @@ import (
 	"github.com/edgetether/tether/schema"
 )
 
-// hold is an agent's order that lasts until a file is there.
+// hold is an agent's order that lasts until a file is there, or the test's
+// folder is not.
 type hold struct{ begun, leave string }
 
 func newHold(t *testing.T) hold {
+	t.Helper()
 	dir := t.TempDir()
 	return hold{filepath.Join(dir, "begun"), filepath.Join(dir, "leave")}
 }
 
 // config is the agent's.
 func (h hold) config() string {
-	return fmt.Sprintf("orders: {hold: {command: [/bin/sh, -c, 'touch %s; until [ -e %s ]; do sleep 0.02; done; echo held']}}\n", h.begun, h.leave)
+	return fmt.Sprintf("orders: {hold: {command: [/bin/sh, -c, 'touch %[1]s; while [ -e %[1]s -a ! -e %[2]s ]; do sleep 0.02; done; echo held']}}\n",
+		h.begun, h.leave)
 }
 
 func (h hold) awaitBegun(t *testing.T) {

@@ -109,6 +109,16 @@ func (p *process) signal(s os.Signal) {
 	}
 }
 
+// mustRun fails the test if the process has ended.
+func (p *process) mustRun() {
+	p.t.Helper()
+	select {
+	case <-p.ended:
+		p.t.Fatal(p.cmd.Args, " ended: ", p.cmd.ProcessState)
+	default:
+	}
+}
+
 // code waits for the end, and is the exit code.
 func (p *process) code() int {
 	p.t.Helper()
@@ -207,11 +217,7 @@ func (s *site) begin(t *testing.T) {
 	s.process = tether(t, nil, args...)
 	var at []string
 	await(t, "a service that serves", func() bool {
-		select {
-		case <-s.ended:
-			t.Fatal("it ended")
-		default:
-		}
+		s.mustRun()
 		at = servingAt.FindStringSubmatch(s.err.String())
 		return at != nil
 	})

@@ -130,7 +130,10 @@ func newOpenSSH(t *testing.T) *openSSH {
 	if d.root == "" {
 		d.root = fmt.Sprintf("/proc/%d/root", d.cmd.Process.Pid)
 	}
-	await(t, "an sshd that listens", func() bool { return d.err.has("Server listening on") })
+	await(t, "an sshd that listens", func() bool {
+		d.mustRun()
+		return d.err.has("Server listening on")
+	})
 	return d
 }
 
