@@ -13,7 +13,8 @@ import (
 // Options are the limits and times of a peer. The zero value works: it has
 // the limits of the southbound contract.
 type Options struct {
-	MaxMessage     int           // bytes of one message; default schema.MaxMessage
+	MaxMessage     int           // bytes of one message received; default schema.MaxMessage
+	MaxSent        int           // bytes of the params of a call or notification, with 256 for what is around them; likewise
 	MaxOutbox      int           // bytes waiting to be written, beyond which the peer is closed; default 1 MiB
 	MessageTimeout time.Duration // from a message's first byte to its last; default schema.MessageTimeout
 	WriteTimeout   time.Duration // for each write; default schema.WriteTimeout
@@ -43,6 +44,9 @@ const (
 func (o Options) withDefaults() Options {
 	if o.MaxMessage <= 0 {
 		o.MaxMessage = schema.MaxMessage
+	}
+	if o.MaxSent <= 0 {
+		o.MaxSent = schema.MaxMessage
 	}
 	if o.MaxOutbox <= 0 {
 		o.MaxOutbox = defaultOutbox

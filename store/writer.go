@@ -128,9 +128,7 @@ func (w *writer) commit(batch []*op) {
 		w.hold(batch, err)
 	default:
 		if len(batch) > 1 {
-			for i := range batch {
-				w.commit(batch[i : i+1])
-			}
+			w.commitSingly(batch)
 			return
 		}
 		w.log("a change was given up", err)
@@ -217,6 +215,7 @@ func (w *writer) hold(batch []*op, err error) {
 			w.holdOne(o)
 		}
 	}
+	batch = append(batch[:len(batch):len(batch)], w.takeWaiting()...)
 	w.mu.Unlock()
 	if first {
 		w.log("the database takes no writes", err)
@@ -226,5 +225,41 @@ func (w *writer) hold(batch []*op, err error) {
 	}
 	for _, o := range batch {
 		o.tell(outward(err))
+	}
+}
+
+// takeWaiting is under the lock. It takes out of the queue who waits for an
+// answer: behind many kept changes their turn might never come while the
+// outage lasts.
+func (w *writer) takeWaiting() (waiting []*op) {
+	keep := w.queue[:0:0]
+	for _, o := range w.queue {
+		if o.done == nil {
+			keep = append(keep, o)
+			continue
+		}
+		w.waiters -= o.waiting()
+		if o.counts {
+			w.counted--
+		}
+		waiting = append(waiting, o)
+	}
+	w.queue = keep
+	return waiting
+}
+
+// commitSingly repeats the ops of a batch that failed one by one, so that a bad
+// one spoils no other. When the database stops taking writes, the rest is held
+// as well: none may overtake those before it.
+func (w *writer) commitSingly(batch []*op) {
+	for i := range batch {
+		w.commit(batch[i : i+1])
+		w.mu.Lock()
+		down := w.down
+		w.mu.Unlock()
+		if down != nil {
+			w.hold(batch[i+1:], down)
+			return
+		}
 	}
 }
