@@ -196,7 +196,7 @@ type site struct {
 
 var (
 	servingAt = regexp.MustCompile(`"url":"http(s?)://([^"]+)"`)
-	firstTold = regexp.MustCompile(schema.KeyPrefix + `\S+`)
+	firstTold = regexp.MustCompile(`(?m)^ *(` + schema.KeyPrefix + `\S+)\n`)
 )
 
 // serve starts a service and keeps its first key.
@@ -204,9 +204,13 @@ func serve(t *testing.T, args ...string) *site {
 	t.Helper()
 	s := &site{api: &world{t: t}, dir: t.TempDir(), address: "127.0.0.1:0", args: args}
 	s.begin(t)
-	if s.api.key = firstTold.FindString(s.out.String()); s.api.key == "" {
-		t.Fatalf("no key was told: %q", &s.out)
-	}
+	await(t, "a first key", func() bool {
+		key := firstTold.FindStringSubmatch(s.out.String())
+		if key != nil {
+			s.api.key = key[1]
+		}
+		return key != nil
+	})
 	return s
 }
 

@@ -198,9 +198,7 @@ func TestUploadToTheAgentsTarget(t *testing.T) {
 	if want := schema.RemoteDir + "/" + a.id + ".log"; data.RemotePath != want {
 		t.Errorf("it went to %s", data.RemotePath)
 	}
-	if !d.err.has(offered) {
-		t.Errorf("sshd does not log %q: what TestT31 looks for", offered)
-	}
+	await(t, "what TestT31 must not find in sshd's log", func() bool { return d.err.has(offered) })
 }
 
 // offered is how sshd logs that a client begins to authenticate.
