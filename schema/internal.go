@@ -1,5 +1,7 @@
 package schema
 
+import "time"
+
 // The types in this file are spoken between rooms and never leave the process.
 
 // Credential is what a login is checked against.
@@ -26,6 +28,8 @@ type Claim struct {
 	Form         string // "id_password", "sn_password", "token"
 	Address      string
 	Now          int64
+	// RestartWindow is how long after its end a restart may be proven by BootID.
+	RestartWindow time.Duration
 }
 
 // Claimed answers a Claim.

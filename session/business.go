@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"math/rand/v2"
 	"time"
 
 	"github.com/edgetether/tether/schema"
@@ -22,17 +23,14 @@ func (h *Hub) GiveOrder(ctx context.Context, o schema.Order, patience time.Durat
 	case s == nil:
 		return nil, h.refuseOrder(o, errOffline)
 	}
-	ev := orderRequest{ticket: newTicket(), order: o}
-	if o.Order == schema.OrderUploadLog && h.cfg.Uploads != nil {
-		target, err := h.cfg.Uploads.Issue(o.OrderID, o.DeviceID, time.Now())
-		if err != nil {
-			return nil, h.refuseOrder(o, schema.Public(err))
-		}
-		ev.sftp = &target
-	}
+	ev := orderRequest{ticket: newTicket(), order: o, upload: o.Order == schema.OrderUploadLog && h.cfg.Uploads != nil}
 	select {
 	case s.mailbox <- ev:
-		return ev.ticket.wait(ctx, patience, s.done)
+		record, err := ev.ticket.wait(ctx, patience, s.done)
+		if err == errLeftBehind {
+			err = h.refuseOrder(o, errOffline)
+		}
+		return record, err
 	case <-s.done:
 		return nil, h.refuseOrder(o, errOffline)
 	default:
@@ -76,7 +74,7 @@ func (h *Hub) End(_ context.Context, deviceID, reason string) error {
 	h.mu.Lock()
 	for try := range h.claims {
 		if try.deviceID == deviceID {
-			try.revoked = true
+			try.revoked = reason
 		}
 	}
 	o, ok := h.owners[deviceID]
@@ -89,13 +87,20 @@ func (h *Hub) End(_ context.Context, deviceID, reason string) error {
 
 // Tell sends a device its changed record, if it is connected.
 func (h *Hub) Tell(ctx context.Context, u schema.DeviceUpdate) error {
-	s := h.find(u.DeviceID)
-	if s == nil {
+	h.mu.Lock()
+	for try := range h.claims {
+		if try.deviceID == u.DeviceID {
+			try.update = &u
+		}
+	}
+	o, ok := h.owners[u.DeviceID]
+	h.mu.Unlock()
+	if !ok {
 		return nil
 	}
 	select {
-	case s.mailbox <- updateRequest{u}:
-	case <-s.done:
+	case o.session.mailbox <- updateRequest{u}:
+	case <-o.session.done:
 	case <-ctx.Done():
 		return schema.Errorf(schema.Overloaded, "cancelled", "the caller gave up; the device is told at its next login")
 	}
@@ -108,17 +113,20 @@ func (h *Hub) isDraining() bool {
 	return h.draining
 }
 
-// drainSpread is the time over which the devices of a draining hub are asked
-// to come back.
-const drainSpread = 10 * time.Second
+// The devices of a draining hub are asked to come back over drainSpread, the
+// first of them after drainPause, which a server may take to start again.
+const (
+	drainPause  = 3 * time.Second
+	drainSpread = 10 * time.Second
+)
 
 // Drain takes no new orders, lets those in flight have their outcome, and
 // sends every device away with a time of its own to come back at. It returns
-// when the last session has ended; when ctx ends first, what is left is closed
-// at once.
+// when the last session has ended, or ctx; what is left then, Close ends.
 func (h *Hub) Drain(ctx context.Context) {
-	for i, s := range h.startDraining() {
-		wait := time.Second + drainSpread*time.Duration(i%10000)/10000
+	all := h.startDraining()
+	for i, s := range all {
+		wait := drainPause + drainSpread*time.Duration(i)/time.Duration(len(all))
 		s.stop(drainRequest{retryText(wait)})
 	}
 	select {
@@ -126,6 +134,9 @@ func (h *Hub) Drain(ctx context.Context) {
 	case <-ctx.Done():
 	}
 }
+
+// comeBack is some time within the spread, for a device that comes late to a drain.
+func comeBack() time.Duration { return drainPause + rand.N(drainSpread) }
 
 func (h *Hub) startDraining() []*Session {
 	h.mu.Lock()
@@ -156,7 +167,7 @@ func (h *Hub) Close() {
 	h.mu.Unlock()
 	h.cancel()
 	for _, s := range all {
-		s.stop(stopRequest{code: schema.CloseRestart, reason: "drain", text: retryText(schema.ReconnectDelay)})
+		s.stop(stopRequest{code: schema.CloseRestart, reason: "drain", text: retryText(comeBack())})
 	}
 	h.wg.Wait()
 }

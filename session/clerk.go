@@ -58,7 +58,7 @@ func (c *clerk) take() []schema.Outcome {
 func (c *clerk) round() {
 	for _, out := range c.take() {
 		c.orders.EndOrder(out, func(_ schema.Order, err error) {
-			if err != nil && schema.KindOf(err) != schema.OrderNotFound {
+			if schema.KindOf(err) == schema.StoreUnavailable {
 				c.retry(out)
 			}
 		})

@@ -111,6 +111,8 @@ func (c *core) step(ev event, now time.Time) []effect {
 		c.onOrder(ev, now)
 	case updateRequest:
 		c.onUpdate(ev.update, now)
+	case callFailed:
+		c.onCallFailed(ev, now)
 	case authenticated, refused, claimed, claimRefused, intentDone, outcomeDone, uploadChecked:
 		c.owed--
 		c.onCompletion(ev, now)

@@ -16,11 +16,18 @@ type (
 		to  responder
 		err error
 	}
-	// call sends a request; its answer comes back as replied with the number.
+	// call sends a request; its answer comes back as replied with the number, or
+	// callFailed if it cannot be sent.
 	call struct {
 		number uint64
 		method string
 		params any
+	}
+	// callOrder sends give_order likewise, with a credential for an upload.
+	callOrder struct {
+		number uint64
+		order  schema.GiveOrder
+		upload bool
 	}
 	// forget gives a call up; an answer may still come.
 	forget  struct{ call uint64 }
@@ -84,6 +91,7 @@ type (
 func (reply) isEffect()        {}
 func (fail) isEffect()         {}
 func (call) isEffect()         {}
+func (callOrder) isEffect()    {}
 func (forget) isEffect()       {}
 func (confirm) isEffect()      {}
 func (hangUp) isEffect()       {}

@@ -45,6 +45,8 @@ type (
 		call uint64
 		resp rpc.Response
 	}
+	// callFailed says that a call could not be sent: no byte of it was.
+	callFailed struct{ call uint64 }
 	// ended says that the connection is gone.
 	ended struct{ reason string }
 )
@@ -75,7 +77,7 @@ type (
 	orderRequest struct {
 		ticket *ticket
 		order  schema.Order
-		sftp   *schema.SFTPTarget
+		upload bool // the device is to send a file to this node's receiver
 	}
 	updateRequest struct{ update schema.DeviceUpdate }
 	// stopRequest ends the session: takeover, deleted, disabled, password.
@@ -117,6 +119,7 @@ func (resultRequest) isEvent()   {}
 func (discoverRequest) isEvent() {}
 func (badRequest) isEvent()      {}
 func (replied) isEvent()         {}
+func (callFailed) isEvent()      {}
 func (ended) isEvent()           {}
 func (authenticated) isEvent()   {}
 func (refused) isEvent()         {}

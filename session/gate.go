@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"hash/maphash"
 	"net/netip"
 	"runtime"
 	"sync/atomic"
@@ -17,6 +18,7 @@ import (
 const (
 	deviceBurst  = 5
 	deviceEvery  = 30 * time.Second
+	firstBurst   = 20 // failures at a device of sources that are new to it
 	sourceBurst  = 20
 	sourceEvery  = time.Second
 	maxQueue     = 32 // logins that wait for a password check
@@ -36,14 +38,17 @@ type gate struct {
 
 	checks  chan struct{} // holds a token for each check that may run at once
 	queued  atomic.Int64
-	devices cache[string, *rate.Limiter]
+	seed    maphash.Seed
+	devices cache[uint64, *rate.Limiter] // failures, by what the login named
+	firsts  cache[uint64, *rate.Limiter] // likewise, of sources that were new to it
 	sources cache[netip.Prefix, *rate.Limiter]
-	failed  cache[failure, struct{}] // who failed at which device
-	noted   cache[string, time.Time] // when a device's log last got a refusal
+	known   cache[pair, bool]        // whether a source's last login at a device was right
+	noted   cache[uint64, time.Time] // when a device's log last got a refusal
 }
 
-type failure struct {
-	device string
+// pair is a device, as a login named it, and a source.
+type pair struct {
+	device uint64
 	source netip.Prefix
 }
 
@@ -51,7 +56,7 @@ func newGate(cfg *Config) *gate {
 	checks := max(1, runtime.GOMAXPROCS(0)-1)
 	return &gate{
 		logins: cfg.Logins, verify: cfg.Verify, cheap: cfg.Cheap, delay: cfg.RefusalDelay,
-		checks: make(chan struct{}, checks),
+		checks: make(chan struct{}, checks), seed: maphash.MakeSeed(),
 	}
 }
 
@@ -59,9 +64,10 @@ func newGate(cfg *Config) *gate {
 // bounded queue of checks takes, or when ctx ends.
 func (g *gate) check(ctx context.Context, p schema.LoginParams, source netip.Addr) event {
 	start := time.Now()
-	a := attempt{params: p, device: deviceKey(p), source: prefixOf(source), start: start}
+	a := attempt{params: p, device: g.deviceKey(p), source: prefixOf(source), start: start}
 	cred, err := g.try(ctx, &a)
 	if err == nil {
+		g.known.put(pair{a.device, a.source}, true)
 		return authenticated{cred}
 	}
 	if schema.KindOf(err) == schema.LoginFailed {
@@ -75,7 +81,7 @@ func (g *gate) check(ctx context.Context, p schema.LoginParams, source netip.Add
 // attempt is one login on its way through the gate.
 type attempt struct {
 	params   schema.LoginParams
-	device   string // what it names, known or not
+	device   uint64 // what it names, known or not
 	deviceID string // if there is such a device
 	source   netip.Prefix
 	start    time.Time
@@ -129,27 +135,39 @@ func (g *gate) credential(ctx context.Context, a *attempt) (schema.Credential, e
 	return cred, nil
 }
 
-// admit holds a source or a device back that has failed too often. A source
-// that has not failed at this device before is let through to it: guesses from
-// elsewhere never lock the genuine device out.
+// admit holds a source or a device back that has failed too often. Guesses
+// from elsewhere do not lock the genuine device out: a source that has logged
+// in is let through, and one that is new to the device has a share of its own.
 func (g *gate) admit(a *attempt) error {
 	now := time.Now()
 	if wait := g.sourceLimit(a.source).wait(now); wait > 0 {
 		return overloaded(wait)
 	}
-	if _, before := g.failed.get(failure{a.device, a.source}); !before {
+	if right, _ := g.known.get(pair{a.device, a.source}); right {
 		return nil
 	}
-	if wait := g.deviceLimit(a.device).wait(now); wait > 0 {
+	if wait := g.share(a).wait(now); wait > 0 {
 		return overloaded(wait)
 	}
 	return nil
 }
 
+// share is the limit that an attempt at its device is admitted by.
+func (g *gate) share(a *attempt) limit {
+	if _, before := g.known.get(pair{a.device, a.source}); before {
+		return g.deviceLimit(a.device)
+	}
+	return g.firstLimit(a.device)
+}
+
 func (g *gate) countFailure(a *attempt) {
 	g.sourceLimit(a.source).Allow()
 	g.deviceLimit(a.device).Allow()
-	g.failed.put(failure{a.device, a.source}, struct{}{})
+	who := pair{a.device, a.source}
+	if _, before := g.known.get(who); !before {
+		g.firstLimit(a.device).Allow()
+	}
+	g.known.put(who, false)
 }
 
 // queue waits for one of the bounded checks; a full queue refuses at once.
@@ -200,15 +218,18 @@ func (g *gate) sourceLimit(p netip.Prefix) limit {
 	return limit{g.sources.getOr(p, func() *rate.Limiter { return rate.NewLimiter(rate.Every(sourceEvery), sourceBurst) })}
 }
 
-func (g *gate) deviceLimit(key string) limit {
-	return limit{g.devices.getOr(key, func() *rate.Limiter { return rate.NewLimiter(rate.Every(deviceEvery), deviceBurst) })}
+func (g *gate) deviceLimit(device uint64) limit {
+	return limit{g.devices.getOr(device, func() *rate.Limiter { return rate.NewLimiter(rate.Every(deviceEvery), deviceBurst) })}
 }
 
-func deviceKey(p schema.LoginParams) string {
-	if p.SN != "" {
-		return "sn\x00" + p.SN + "\x00" + p.Model
-	}
-	return p.DeviceID
+func (g *gate) firstLimit(device uint64) limit {
+	return limit{g.firsts.getOr(device, func() *rate.Limiter { return rate.NewLimiter(rate.Every(deviceEvery), firstBurst) })}
+}
+
+// deviceKey stands for what a login names. It has a fixed size: names that
+// strangers make up cost no more than others.
+func (g *gate) deviceKey(p schema.LoginParams) uint64 {
+	return maphash.Comparable(g.seed, [3]string{p.DeviceID, p.SN, p.Model})
 }
 
 // prefixOf is what counts as one source: an IPv4 address, an IPv6 /64.

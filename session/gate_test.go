@@ -100,6 +100,37 @@ func TestT6_Guessing(t *testing.T) {
 	})
 }
 
+// TestT6_ManySources: guesses from a thousand addresses share what is new to
+// the device; an address that has logged in before is not held up.
+func TestT6_ManySources(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newGateBench()
+		if !good(b.try("pass-right", "10.0.0.7")) {
+			t.Fatal("the genuine device does not get in")
+		}
+		for i := range 10_000 {
+			b.try("guess", fmt.Sprintf("10.%d.%d.9", i/250, i%250))
+		}
+		if n := b.checks.Load() - 1; n > 30 {
+			t.Errorf("%d checks for 10,000 guesses", n)
+		}
+		if !good(b.try("pass-right", "10.0.0.7")) {
+			t.Error("the genuine device is held up")
+		}
+	})
+}
+
+// TestT15_GateMemory: what strangers make up costs a fixed size.
+func TestT15_GateMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newGateBench()
+		long := strings.Repeat("x", 4000)
+		if k := b.deviceKey(schema.LoginParams{SN: "ab", Model: "c" + long}); k == b.deviceKey(schema.LoginParams{SN: "a", Model: "bc" + long}) {
+			t.Error("two machines are one")
+		}
+	})
+}
+
 // TestT6_Limits tries both sides: five failures of a device at once, one more
 // each 30 s; 20 of a source, one more each second.
 func TestT6_Limits(t *testing.T) {

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
@@ -86,7 +87,8 @@ type owner struct {
 // device meanwhile.
 type claimTry struct {
 	deviceID string
-	revoked  bool
+	revoked  string               // why; empty: it was not
+	update   *schema.DeviceUpdate // the device's record, changed meanwhile
 }
 
 // New makes a hub. Run is its clerk; Close ends it.
@@ -131,7 +133,7 @@ func (h *Hub) accept(p *rpc.Peer, admit func() bool) {
 		return
 	}
 	if h.draining {
-		s.stop(drainRequest{retryText(schema.ReconnectDelay)})
+		s.stop(drainRequest{retryText(comeBack())})
 	}
 	h.sessions[s] = struct{}{}
 	h.wg.Go(s.read)
@@ -160,35 +162,47 @@ func (h *Hub) closeEmpty() {
 
 // claim makes a session the owner of its device: durably in the store, then in
 // the hub, where it replaces an older one by epoch.
-func (h *Hub) claim(ctx context.Context, s *Session, e claimDevice) event {
-	try, epoch := h.beginClaim(e.cred.DeviceID)
+func (h *Hub) claim(ctx context.Context, o owner, e claimDevice) event {
+	try := h.beginClaim(e.cred.DeviceID)
 	token := h.cfg.NewToken()
 	now := time.Now()
 	expires := now.Add(schema.TokenLifetime).UnixMilli()
 	answer, err := h.cfg.Logins.Claim(ctx, schema.Claim{
-		DeviceID: e.cred.DeviceID, Epoch: epoch, Node: h.cfg.Node.Number, Version: e.cred.Version,
+		DeviceID: e.cred.DeviceID, Epoch: o.epoch, Node: h.cfg.Node.Number, Version: e.cred.Version,
 		TokenHash: h.cfg.HashToken(token), TokenExpires: expires,
 		BootID: e.params.BootID, Client: e.params.Client,
-		Form: formOf(e.params), Address: s.source.String(), Now: now.UnixMilli(),
+		Form: formOf(e.params), Address: o.session.source.String(), Now: now.UnixMilli(),
+		RestartWindow: h.cfg.RestartWindow,
 	})
 	committed := err == nil
-	if err := h.endClaim(try, err, owner{s, epoch}); err != nil {
+	if err := h.endClaim(try, err, o); err != nil {
 		if committed {
-			h.cfg.Journal.Presence(schema.Presence{DeviceID: e.cred.DeviceID, Epoch: epoch, State: schema.Offline,
-				Reason: "revoked", LastSeen: now.UnixMilli(), Now: time.Now().UnixMilli()})
+			h.cfg.Journal.Presence(schema.Presence{DeviceID: e.cred.DeviceID, Epoch: o.epoch, State: schema.Offline,
+				Reason: cmp.Or(try.revoked, "takeover"), LastSeen: now.UnixMilli(), Now: time.Now().UnixMilli()})
 		}
 		return claimRefused{err}
 	}
-	return claimed{epoch: epoch, token: token, expires: expires, answer: answer}
+	if u := try.update; u != nil && (answer.Update == nil || answer.Update.Version < u.Version) {
+		answer.Update = u
+	}
+	return claimed{epoch: o.epoch, token: token, expires: expires, answer: answer}
 }
 
-func (h *Hub) beginClaim(deviceID string) (*claimTry, int64) {
+// nextEpoch is given to a login when it arrives: of two, the one that came
+// later is the newer, however long their checks take.
+func (h *Hub) nextEpoch() int64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.epochs++
+	return h.cfg.Node.Incarnation<<32 | h.epochs
+}
+
+func (h *Hub) beginClaim(deviceID string) *claimTry {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	try := &claimTry{deviceID: deviceID}
 	h.claims[try] = struct{}{}
-	return try, h.cfg.Node.Incarnation<<32 | h.epochs
+	return try
 }
 
 // endClaim installs the new owner, unless the claim failed, the device was
@@ -201,7 +215,7 @@ func (h *Hub) endClaim(try *claimTry, err error, o owner) error {
 	switch {
 	case err != nil:
 		err = claimError(err)
-	case try.revoked:
+	case try.revoked != "":
 		err = schema.ErrLoginFailed
 	case replaced && old.epoch > o.epoch:
 		err = schema.ErrFenced

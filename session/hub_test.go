@@ -419,3 +419,139 @@ func TestT13_AnotherDevice(t *testing.T) {
 		}
 	})
 }
+
+// TestOlderLoginComesLate: a login that arrived first and was checked last does
+// not push out the newer one.
+func TestOlderLoginComesLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := make(chan struct{})
+		h, _ := bubble(t, func(c *Config) {
+			c.Verify = func(_ schema.Credential, p schema.LoginParams) bool {
+				if p.Password == "t-slow" {
+					<-slow
+				}
+				return true
+			}
+		})
+		older := connect(t, h)
+		if _, err := older.peer.Call("login", map[string]string{"device_id": "1", "password": "t-slow"}, func(rpc.Response) {}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		newer := loggedIn(t, h, "1")
+		close(slow)
+		if e := <-older.closed; e.Code != schema.CloseTakeover {
+			t.Errorf("the older one was closed with %d", e.Code)
+		}
+		if r := newer.call("ping", nil); r.Err != nil {
+			t.Errorf("the newer one: %v", r.Err)
+		}
+	})
+}
+
+// TestF54_PanicAnywhere injects a panic into each call of a port: the session
+// ends with 1011, nobody waits for ever, and the hub can be closed.
+func TestF54_PanicAnywhere(t *testing.T) {
+	for _, where := range []string{"BeginOrder", "EndOrder", "Presence", "Record", "Credential", "Claim", "Verify", "decode"} {
+		t.Run(where, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var bomb panicky
+				h, _ := bubble(t, bomb.wire)
+				e := loggedIn(t, h, "1")
+				bomb.where = where
+				outcome := make(chan error, 1)
+				go func() {
+					_, err := h.GiveOrder(t.Context(), blink("1", "o1"), schema.OrderTimeout)
+					outcome <- err
+				}()
+				select {
+				case r := <-e.calls:
+					r.Reply(schema.OrderResult{Status: schema.ResultSuccess})
+				case <-time.After(time.Second):
+				}
+				if where == "decode" {
+					defer swapMethod(t, schema.MethodPing, func(*rpc.Request) event { panic("injected") })()
+					_ = e.peer.Notify("ping", nil)
+				}
+				if where == "Credential" || where == "Claim" || where == "Verify" {
+					again := connect(t, h)
+					_, _ = again.peer.Call("login", map[string]string{"device_id": "1", "password": "t-right"}, func(rpc.Response) {})
+					if c := <-again.closed; c.Code != schema.CloseInternal && c.Code != schema.CloseLoginLimited {
+						t.Errorf("the login ended with %d", c.Code)
+					}
+				}
+				<-outcome
+				bomb.where = ""
+				e.peer.Abort()
+				synctest.Wait()
+				h.mu.Lock()
+				defer h.mu.Unlock()
+				if len(h.sessions) != 0 || len(h.owners) != 0 {
+					t.Errorf("%d sessions and %d owners are left", len(h.sessions), len(h.owners))
+				}
+			})
+		})
+	}
+}
+
+// swapMethod puts another decoder in place of a method's until the returned
+// function is called.
+func swapMethod(t *testing.T, name string, m func(*rpc.Request) event) func() {
+	t.Helper()
+	was := methods[name]
+	methods[name] = m
+	return func() { synctest.Wait(); methods[name] = was }
+}
+
+// panicky wraps the ports of a hub; the one that is named panics.
+type panicky struct {
+	*ledger
+	where  string
+	verify func(schema.Credential, schema.LoginParams) bool
+}
+
+func (p *panicky) wire(c *Config) {
+	p.ledger, p.verify = c.Orders.(*ledger), c.Verify
+	c.Logins, c.Orders, c.Journal, c.Verify = p, p, p, p.check
+}
+
+func (p *panicky) explode(where string) {
+	if p.where == where {
+		panic("injected into " + where)
+	}
+}
+
+func (p *panicky) check(c schema.Credential, l schema.LoginParams) bool {
+	p.explode("Verify")
+	return p.verify(c, l)
+}
+
+func (p *panicky) Credential(ctx context.Context, l schema.LoginParams, now int64) (schema.Credential, error) {
+	p.explode("Credential")
+	return p.ledger.Credential(ctx, l, now)
+}
+
+func (p *panicky) Claim(ctx context.Context, c schema.Claim) (schema.Claimed, error) {
+	p.explode("Claim")
+	return p.ledger.Claim(ctx, c)
+}
+
+func (p *panicky) BeginOrder(in schema.Intent, done func(error)) {
+	p.explode("BeginOrder")
+	p.ledger.BeginOrder(in, done)
+}
+
+func (p *panicky) EndOrder(out schema.Outcome, done func(schema.Order, error)) {
+	p.explode("EndOrder")
+	p.ledger.EndOrder(out, done)
+}
+
+func (p *panicky) Presence(x schema.Presence) {
+	p.explode("Presence")
+	p.ledger.Presence(x)
+}
+
+func (p *panicky) Record(e schema.Event) {
+	p.explode("Record")
+	p.ledger.Record(e)
+}

@@ -97,8 +97,8 @@ type telling struct {
 func (c *core) onUpdate(u schema.DeviceUpdate, now time.Time) {
 	t := &c.telling
 	switch {
-	case c.phase != open || t.refused || u.Version < t.version:
-	case t.call != 0:
+	case c.phase == closing || t.refused || u.Version < t.version:
+	case t.call != 0 || c.phase != open: // a claim may still be under way
 		if t.next == nil || t.next.Version < u.Version {
 			t.next = &u
 		}

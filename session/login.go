@@ -126,9 +126,10 @@ func (c *core) onClaimed(ev claimed, now time.Time) {
 		Unsettled: nonNil(ev.answer.Unsettled), Heartbeat: c.set.Heartbeat,
 	}})
 	c.params, c.loginTo = schema.LoginParams{BootID: c.params.BootID}, nil
-	if ev.answer.Update != nil {
-		c.onUpdate(*ev.answer.Update, now)
+	if u := ev.answer.Update; u != nil && (c.telling.next == nil || c.telling.next.Version < u.Version) {
+		c.telling.next = u
 	}
+	c.nextTelling(now)
 }
 
 func nonNil(s []string) []string {

@@ -37,9 +37,13 @@ type Session struct {
 	live     atomic.Pointer[schema.Live] // nil: not open
 	lastSeen atomic.Int64
 
-	calls map[uint64]uint64 // of calls in flight, the core's number: the peer's id
-	lost  map[uint64]uint64 // of those given up, the peer's id: the core's number
-	armed time.Time         // when the timer fires; zero: it is stopped
+	// Of the loop alone.
+	login  int64             // the epoch of the login that is under way
+	rest   []effect          // of the present step, the one under way first
+	failed []uint64          // calls that could not be sent, for the next step
+	calls  map[uint64]uint64 // of calls in flight, the core's number: the peer's id
+	lost   map[uint64]uint64 // of those given up, the peer's id: the core's number
+	armed  time.Time         // when the timer fires; zero: it is stopped
 }
 
 // late is a response to a call that was given up; the loop makes it a replied.
@@ -85,8 +89,10 @@ func (s *Session) read() {
 // Request implements rpc.Handler. Behind a login the reader waits for its end,
 // so that what follows it is neither served nor measured too early.
 func (s *Session) Request(r *rpc.Request) {
+	defer s.recoverReader()
 	if r.InBatch() && s.admit != nil && !s.admit() { // each member counts, as a message would
 		s.peer.Close(schema.ClosePolicy, rpc.ReasonFlood)
+		s.post(ended{rpc.ReasonFlood})
 		return
 	}
 	ev := decode(r)
@@ -96,6 +102,16 @@ func (s *Session) Request(r *rpc.Request) {
 		case <-s.loginSeen:
 		case <-s.done:
 		}
+	}
+}
+
+// recoverReader ends the session, and it alone, when a decoder panics
+// (reliability F54).
+func (s *Session) recoverReader() {
+	if r := recover(); r != nil {
+		s.hub.log.Error("decoder panicked", "panic", r, "stack", string(debug.Stack()))
+		s.peer.Close(schema.CloseInternal, "internal error")
+		s.post(ended{"internal"})
 	}
 }
 
@@ -178,12 +194,18 @@ func (s *Session) handle(ev event) {
 
 func (s *Session) apply(ev event) {
 	was := s.core.phase
-	for _, e := range s.core.step(ev, time.Now()) {
-		s.do(e)
-	}
+	s.rest = s.core.step(ev, time.Now())
 	s.lastSeen.Store(s.core.lastSeen.UnixMilli())
+	for ; len(s.rest) > 0; s.rest = s.rest[1:] {
+		s.do(s.rest[0])
+	}
 	if s.core.phase != was && s.core.phase >= open {
 		s.sawLogin()
+	}
+	for len(s.failed) > 0 {
+		number := s.failed[0]
+		s.failed = s.failed[1:]
+		s.apply(callFailed{number})
 	}
 }
 
@@ -197,21 +219,29 @@ func (s *Session) sawLogin() {
 }
 
 // crash ends the session after a panic: the device is closed with 1011, an
-// order in flight becomes unknown. A second panic leaves it at that.
+// order in flight becomes unknown. Of the step that panicked nothing more is
+// done, and no answer awaited, but who waits for an order is told. A second
+// panic leaves it at that.
 func (s *Session) crash(reason any) {
 	s.hub.log.Error("session panicked", "device_id", s.core.deviceID, "panic", reason, "stack", string(debug.Stack()))
 	s.peer.Close(schema.CloseInternal, "internal error")
+	rest := append([]effect(nil), s.rest...)
+	s.rest = nil
+	for _, e := range rest {
+		switch e := e.(type) {
+		case settle:
+			s.do(e)
+		case authenticate, claimDevice, beginOrder, endOrder, checkUpload:
+			s.core.owed--
+		}
+	}
 	defer func() {
 		if recover() != nil {
 			s.core.phase, s.core.owed = closing, 0
 			s.hub.release(s.core.deviceID, s.core.epoch)
 		}
 	}()
-	if s.core.phase == closing {
-		s.core.owed = 0
-		s.hub.release(s.core.deviceID, s.core.epoch)
-		return
-	}
+	s.hub.release(s.core.deviceID, s.core.epoch)
 	s.apply(ended{"internal"})
 }
 
@@ -224,6 +254,8 @@ func (s *Session) do(e effect) {
 		e.to.Fail(e.err)
 	case call:
 		s.call(e)
+	case callOrder:
+		s.callOrder(e)
 	case forget:
 		s.forget(e.call)
 	case confirm:
@@ -250,10 +282,12 @@ func (s *Session) doElsewhere(e effect) {
 	cfg := &s.hub.cfg
 	switch e := e.(type) {
 	case authenticate:
+		s.login = s.hub.nextEpoch()
 		s.spawn(func(ctx context.Context) event { return s.hub.gate.check(ctx, e.params, s.source) },
 			refused{err: errInternal})
 	case claimDevice:
-		s.spawn(func(ctx context.Context) event { return s.hub.claim(ctx, s, e) }, claimRefused{errInternal})
+		o := owner{s, s.login}
+		s.spawn(func(ctx context.Context) event { return s.hub.claim(ctx, o, e) }, claimRefused{errInternal})
 	case beginOrder:
 		cfg.Orders.BeginOrder(e.in, func(err error) { s.complete(intentDone{e.in.Order.OrderID, err}) })
 	case endOrder:
@@ -291,12 +325,30 @@ func (s *Session) spawn(work func(context.Context) event, panicked event) {
 	})
 }
 
-// call sends a request of the core's. A peer that cannot take it is about to
-// end, which settles the call.
+// callOrder sends an order. The credential for its upload is made now, when
+// nothing but the sending is left to do.
+func (s *Session) callOrder(e callOrder) {
+	if e.upload {
+		target, err := s.hub.cfg.Uploads.Issue(e.order.OrderID, e.order.DeviceID, time.Now())
+		if err != nil {
+			s.callFailed(e.number, schema.MethodGiveOrder, err)
+			return
+		}
+		e.order.SFTP = &target
+	}
+	s.call(call{e.number, schema.MethodGiveOrder, e.order})
+}
+
+func (s *Session) callFailed(number uint64, method string, err error) {
+	s.hub.log.Warn("call not sent", "device_id", s.core.deviceID, "method", method, "error", err)
+	s.failed = append(s.failed, number)
+}
+
+// call sends a request of the core's.
 func (s *Session) call(e call) {
 	id, err := s.peer.Call(e.method, e.params, func(resp rpc.Response) { s.post(replied{e.number, resp}) })
 	if err != nil {
-		s.hub.log.Debug("call not sent", "method", e.method, "error", err)
+		s.callFailed(e.number, e.method, err)
 		return
 	}
 	if s.calls == nil {
@@ -318,7 +370,7 @@ func (s *Session) forget(number uint64) {
 	s.peer.Forget(id)
 }
 
-// numberOf is the core's number of a call that was given up; 0 if it is too old.
+// numberOf is the core's number of a call that was given up; 0 if it is forgotten.
 func (s *Session) numberOf(id uint64) uint64 {
 	n := s.lost[id]
 	delete(s.lost, id)

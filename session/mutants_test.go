@@ -16,8 +16,8 @@ import (
 // by the sequences, or those prove nothing.
 var mutants = []struct{ what, file, old, new string }{
 	{"a reply at the deadline wins", "order.go", "if !now.Before(f.due) { // the deadline", "if now.After(f.due) { // the deadline"},
-	{"a reply is not matched by its call", "order.go", "f.stage == sent && f.call == ev.call", "f.stage == sent"},
-	{"a reply is taken twice", "order.go", "f.stage == sent && f.call == ev.call", "f.call == ev.call"},
+	{"a reply is not matched by its call", "order.go", "f.stage == sent && f.call == ev.call:\n\t\tif !now", "f.stage == sent:\n\t\tif !now"},
+	{"a reply is taken twice", "order.go", "f.stage == sent && f.call == ev.call:\n\t\tif !now", "f.call == ev.call:\n\t\tif !now"},
 	{"a late result stays in the table", "order.go", "\tdelete(c.givenUp, ev.call)\n", ""},
 	{"a late result is not kept", "order.go", "\tc.giveUpCall(f)\n", ""},
 	{"a late result is not called late", "order.go", "c.epoch, true, now.UnixMilli()\n\tc.settleLate(out, lost.order, nil)", "c.epoch, false, now.UnixMilli()\n\tc.settleLate(out, lost.order, nil)"},

@@ -11,7 +11,7 @@ import (
 type flight struct {
 	order  schema.Order
 	ticket *ticket // nil: its caller has been answered
-	sftp   *schema.SFTPTarget
+	upload bool    // its file goes to this node's receiver
 	stage  stage
 	call   uint64
 	due    time.Time // when the present stage is over; zero: it ends by an answer that is owed
@@ -42,7 +42,7 @@ func (c *core) onOrder(ev orderRequest, now time.Time) {
 	o := ev.order
 	at, due := now.UnixMilli(), now.Add(c.set.IntentTimeout+c.set.OrderTimeout)
 	o.State, o.SentTime = schema.OrderSent, &at
-	c.slot = &flight{order: o, ticket: ev.ticket, sftp: ev.sftp, stage: intending, due: now.Add(c.set.IntentTimeout)}
+	c.slot = &flight{order: o, ticket: ev.ticket, upload: ev.upload, stage: intending, due: now.Add(c.set.IntentTimeout)}
 	c.owe(beginOrder{schema.Intent{Order: o, Epoch: c.epoch, Node: c.node, BootID: c.params.BootID, Due: due.UnixMilli()}})
 }
 
@@ -101,13 +101,19 @@ func (c *core) intentFailed(f *flight, err error, now time.Time) {
 	switch pub.Kind {
 	case schema.Fenced:
 		pub = errOffline
-	case schema.OrderRefused:
+	case schema.OrderRefused, schema.DeviceNotFound:
 	default:
 		pub = storeUnavailable(f.order)
 		c.emit(retryOutcome{c.outcome(f, schema.Outcome{State: schema.OrderCancelled, Reason: schema.ReasonNotSent}, now)})
 	}
+	if pub.Kind != schema.StoreUnavailable {
+		c.emit(record{refusedOrder(f.order, pub, now)})
+	}
 	c.answer(f, nil, pub)
 	c.free(now)
+	if schema.KindOf(err) == schema.Fenced { // somebody newer owns the device
+		c.hangUp(schema.CloseTakeover, "a newer login took over", "takeover", now)
+	}
 }
 
 // storeUnavailable tells an order's caller that the store holds things up, and
@@ -122,14 +128,25 @@ func storeUnavailable(o schema.Order) *schema.Error {
 func (c *core) send(f *flight, now time.Time) {
 	c.calls++
 	f.stage, f.call, f.due = sent, c.calls, now.Add(c.set.OrderTimeout)
-	c.emit(call{f.call, schema.MethodGiveOrder, wireOrder(f)})
 	c.emit(accept{f.ticket, f.order})
+	c.emit(callOrder{f.call, wireOrder(f), f.upload})
+}
+
+// onCallFailed settles what a call was for that could not be sent.
+func (c *core) onCallFailed(ev callFailed, now time.Time) {
+	f := c.slot
+	switch {
+	case ev.call == c.telling.call:
+		c.nextTelling(now)
+	case f != nil && f.stage == sent && f.call == ev.call:
+		c.settleAs(f, schema.Outcome{State: schema.OrderCancelled, Reason: schema.ReasonNotSent}, now)
+	}
 }
 
 func wireOrder(f *flight) schema.GiveOrder {
 	g := schema.GiveOrder{
 		OrderID: f.order.OrderID, OrderType: f.order.Order, IsInner: f.order.IsInner, DeviceID: f.order.DeviceID,
-		Params: f.order.Params, SFTP: f.sftp, Deadline: f.due.UnixMilli(),
+		Params: f.order.Params, Deadline: f.due.UnixMilli(),
 	}
 	if len(g.Params) == 0 {
 		g.Params = schema.RawObject(`{}`)
@@ -164,7 +181,7 @@ func (c *core) onResultOf(f *flight, resp rpc.Response, now time.Time) {
 	if f.order.Order == schema.OrderRestart && out.State == schema.OrderSucceeded {
 		c.emit(confirm{f.order.OrderID})
 	}
-	if data, ok := uploadOf(f.order.Order, out); ok && f.sftp != nil {
+	if data, ok := uploadOf(f.order.Order, out); ok && f.upload {
 		f.stage, f.due = settling, time.Time{}
 		c.owe(checkUpload{out: c.outcome(f, out, now), data: data})
 		return
@@ -190,6 +207,10 @@ func (c *core) onLate(ev replied, now time.Time) {
 
 // onResult takes a result that lost its way (upload_instruction_result).
 func (c *core) onResult(ev resultRequest, now time.Time) {
+	if c.owed >= schema.MaxUnsettled {
+		c.emit(fail{ev.to, overloaded(retryAfterStore)})
+		return
+	}
 	out := outcomeOf(schema.OrderResult{Status: ev.result.Status, Message: ev.result.Message, Data: ev.result.Data})
 	out.OrderID, out.DeviceID, out.Epoch, out.Late, out.Now = ev.result.OrderID, c.deviceID, c.epoch, true, now.UnixMilli()
 	c.settleLate(out, "", ev.to)
@@ -216,12 +237,30 @@ func uploadOf(order string, out schema.Outcome) (schema.UploadData, bool) {
 }
 
 // onUploadChecked commits the outcome of an upload: the device's success
-// stands only if the file arrived whole.
+// stands only if the file arrived whole. What cannot be said now, the device
+// is asked at its next login: until then the outcome is unknown.
 func (c *core) onUploadChecked(ev uploadChecked, now time.Time) {
-	if ev.err != nil {
+	switch {
+	case ev.err == nil:
+	case isVerdict(ev.err):
 		ev.out.State, ev.out.Message = schema.OrderStateFail, schema.Public(ev.err).Message
+	case ev.to != nil:
+		c.emit(fail{ev.to, overloaded(retryAfterStore)})
+		return
+	case ev.out.Late:
+		return
+	default:
+		ev.out.State, ev.out.Reason = schema.OrderStateLost, schema.ReasonTimeout
+		ev.out.Message, ev.out.Data = "", nil
 	}
 	c.owe(endOrder{ev.out, ev.to})
+}
+
+// isVerdict says whether an error of the receiver is about the file, and not
+// about the store or the disk.
+func isVerdict(err error) bool {
+	k := schema.KindOf(err)
+	return k == schema.Invalid || k == schema.NotFound
 }
 
 // loseOrder settles the order of a connection that is gone, at once.

@@ -47,7 +47,7 @@ func (t *ticket) wait(ctx context.Context, patience time.Duration, ended <-chan 
 		case <-ctx.Done():
 			return sent, schema.Errorf(schema.Overloaded, "cancelled", "the caller gave up; an order that was sent goes on")
 		case <-ended:
-			return t.afterEnd()
+			return t.afterEnd(sent)
 		}
 		if impatient && sent != nil {
 			return t.latest(sent)
@@ -65,11 +65,21 @@ func (t *ticket) latest(sent *schema.Order) (*schema.Order, error) {
 	}
 }
 
-func (t *ticket) afterEnd() (*schema.Order, error) {
+// errLeftBehind is told who waits for an order that the session ended without
+// having looked at: no byte of it was sent.
+var errLeftBehind = schema.Errorf(schema.OrderRefused, "device_offline", "the device went offline before the order was sent")
+
+// afterEnd looks once more what the session has told; sent is what was accepted.
+func (t *ticket) afterEnd(sent *schema.Order) (*schema.Order, error) {
 	select {
 	case s := <-t.settled:
 		return s.order, s.err
-	default: // the session ended by a fault of its own
-		return nil, schema.Errorf(schema.OrderUnknown, "device_disconnected", "the session ended before the order did")
+	case o := <-t.accepted:
+		sent = &o
+	default:
 	}
+	if sent == nil {
+		return nil, errLeftBehind
+	}
+	return sent, schema.Errorf(schema.OrderUnknown, "device_disconnected", "the session ended before the order did")
 }

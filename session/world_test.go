@@ -50,6 +50,7 @@ type conn struct {
 	claim    int64
 	taken    bool // a takeover is on its way to it
 	gone     bool // the connection is closed
+	dead     bool // it takes no calls any more
 	intents  []schema.Intent
 	outcomes []endOrder
 	calls    []openCall
@@ -132,12 +133,13 @@ const (
 	mTick          = "timer"
 	mEarlyTick     = "timer, early"
 	mAtDeadline    = "reply at the deadline"
+	mDead          = "calls fail"
 	mClose         = "connection lost"
 )
 
 var alphabet = []string{mLogin, mPing, mUpload, mAuthOK, mAuthBad, mClaim, mClaimFail, mTakeover, mStop, mDrain, mOrder,
 	mIntent, mIntentFail, mIntentUnknown, mReplyOK, mReplyFail, mReplyLast, mReplyTwice, mOutcome, mOutcomeFail, mTick,
-	mEarlyTick, mAtDeadline, mClose}
+	mEarlyTick, mAtDeadline, mDead, mClose}
 
 func (w *world) enabled(m move) bool {
 	c := &w.conns[m.who]
@@ -169,6 +171,8 @@ func (w *world) enabled(m move) bool {
 		return len(c.outcomes) > 0
 	case mTick, mEarlyTick:
 		return !c.core.deadline().IsZero()
+	case mDead:
+		return !c.gone && !c.dead && c.core.slot != nil
 	case mClose:
 		return !c.gone
 	}
@@ -220,6 +224,8 @@ func (w *world) play(m move) {
 		if w.now.Before(at) && len(c.core.effects) > 0 {
 			w.fail("an early tick did something")
 		}
+	case mDead:
+		c.dead = true
 	case mClose:
 		c.gone, c.calls = true, nil
 		w.step(m.who, ended{"reset"})

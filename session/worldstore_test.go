@@ -77,6 +77,7 @@ func (w *world) checkWord(out schema.Outcome) {
 // step lets a core decide, and carries out its effects in the model.
 func (w *world) step(who int, ev event) {
 	c := &w.conns[who]
+	var failed []uint64 // calls that could not be sent
 	for _, e := range c.core.step(ev, w.now) {
 		switch e := e.(type) {
 		case reply, fail:
@@ -93,8 +94,12 @@ func (w *world) step(who int, ev event) {
 			c.intents = append(c.intents, e.in)
 		case endOrder:
 			c.outcomes = append(c.outcomes, e)
-		case call:
-			w.send(who, e)
+		case callOrder:
+			if c.dead {
+				failed = append(failed, e.number)
+			} else {
+				w.send(who, e)
+			}
 		case forget:
 			i := slices.IndexFunc(c.calls, func(k openCall) bool { return k.number == e.call })
 			if i >= 0 {
@@ -111,6 +116,9 @@ func (w *world) step(who int, ev event) {
 		case retryOutcome:
 			w.retries = append(w.retries, e.out)
 		}
+	}
+	for _, number := range failed {
+		w.step(who, callFailed{number})
 	}
 }
 
@@ -129,12 +137,8 @@ func (w *world) setPresence(c *conn, p schema.Presence) {
 
 // send checks what goes to the device: an order whose intent is durable, once,
 // over a connection that is open.
-func (w *world) send(who int, e call) {
-	c := &w.conns[who]
-	g, ok := e.params.(schema.GiveOrder)
-	if !ok {
-		return
-	}
+func (w *world) send(who int, e callOrder) {
+	c, g := &w.conns[who], e.order
 	if o, ok := w.orders[g.OrderID]; !ok || o.State != schema.OrderSent {
 		w.fail("%s was sent before its intent was durable", g.OrderID)
 	}

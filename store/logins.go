@@ -120,7 +120,7 @@ func (t *tx) proveRestarts(c schema.Claim) error {
 		WHERE device_id = $1 AND name = 'restart' AND verified IS NULL AND boot_id <> $2
 			AND state IN ('sent', 'unknown', 'succeeded') AND COALESCE(ended_time, sent_time, created_time) >= $4
 		RETURNING order_id, late`,
-		c.DeviceID, c.BootID, c.Now, c.Now-schema.RestartWindow.Milliseconds())
+		c.DeviceID, c.BootID, c.Now, c.Now-c.RestartWindow.Milliseconds())
 	type proof struct {
 		orderID string
 		late    bool

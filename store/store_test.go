@@ -88,7 +88,7 @@ func addGroup(t testing.TB, s *Store, ids ...string) {
 
 // claimOf is a claim of a device whose credential never changed.
 func claimOf(id string, epoch int64) schema.Claim {
-	return schema.Claim{
+	return schema.Claim{RestartWindow: schema.RestartWindow,
 		DeviceID: id, Epoch: epoch, Node: 7, Version: 1, TokenHash: fmt.Sprintf("sha256:token%d", epoch),
 		TokenExpires: start + schema.TokenLifetime.Milliseconds(), BootID: "boot-1",
 		Client: schema.ClientInfo{Name: "agent", Version: "1"}, Form: "id_password", Address: "10.0.0.7", Now: start + epoch,

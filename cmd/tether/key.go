@@ -67,6 +67,9 @@ type keyListCmd struct{}
 
 // Run is the command.
 func (c *keyListCmd) Run(ctx context.Context, s streams, flags *cli) error {
+	if err := mustExist(flags.Key.Database); err != nil {
+		return err
+	}
 	return withStore(ctx, flags, func(st *store.Store) error {
 		table := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(table, "ID\tNAME\tROLE\tGROUPS\tMADE\tREVOKED")
@@ -98,6 +101,9 @@ type keyRevokeCmd struct {
 
 // Run is the command.
 func (c *keyRevokeCmd) Run(ctx context.Context, flags *cli) error {
+	if err := mustExist(flags.Key.Database); err != nil {
+		return err
+	}
 	return withStore(ctx, flags, func(st *store.Store) error {
 		return st.RevokeKey(ctx, c.ID, time.Now().UnixMilli())
 	})

@@ -26,6 +26,11 @@ Examples:
 
 // Run is the command.
 func (c *migrateCmd) Run(ctx context.Context, s streams) error {
+	if c.Status || c.Down {
+		if err := mustExist(c.Database); err != nil {
+			return err
+		}
+	}
 	st, err := store.Open(ctx, c.Database, store.Options{})
 	if err != nil {
 		return err

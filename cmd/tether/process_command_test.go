@@ -76,7 +76,7 @@ func TestMigrate(t *testing.T) {
 	for _, c := range []struct {
 		flag           string
 		applied, other string
-	}{{"--status", "missing", "applied"}, {"", "applied", "missing"}, {"--status", "applied", "missing"}} {
+	}{{"", "applied", "missing"}, {"--status", "applied", "missing"}, {"--down", "missing", "applied"}, {"--status", "missing", "applied"}} {
 		args := strings.Fields("migrate " + c.flag + " --database " + database)
 		if told, _ := call(t, 0, nil, args...); !told.has(c.applied) || told.has(c.other) {
 			t.Errorf("%q told\n%s", args, told)

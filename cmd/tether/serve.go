@@ -25,6 +25,7 @@ type serveCmd struct {
 	Origin            []string      `placeholder:"URL" help:"Origin header that a WebSocket handshake may carry."`
 	DeviceMessageRate float64       `default:"20" help:"Messages a second of one device, 100 at once; 0 is no limit."`
 	StatusSample      time.Duration `default:"1m" help:"How often a device's report is kept in its history; 0 keeps every one."`
+	RestartWindow     time.Duration `default:"1m" help:"How long after a restart order a new boot proves it."`
 	BcryptCost        int           `default:"12" help:"Cost of checking a password that a person chose, 4 to 15."`
 	SFTPListen        string        `name:"sftp-listen" placeholder:"ADDRESS" help:"Receive device logs here, by SFTP."`
 	SFTPPublic        string        `name:"sftp-public" placeholder:"HOST:PORT" help:"What devices are told of it, if not --sftp-listen."`
@@ -46,11 +47,35 @@ func (c *serveCmd) Run(ctx context.Context, s streams) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	svc, err := newService(ctx, c.service(s))
+	l, err := c.listen() // first: who cannot listen must not touch what is stored
 	if err != nil {
 		return err
 	}
-	return errors.Join(c.listen(ctx, s, svc), svc.close())
+	svc, err := newService(ctx, c.service(s))
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	err = firstKey(ctx, s, svc)
+	if err == nil {
+		s.log.Info("serving", "url", fmt.Sprintf("%s://%s", c.scheme(), l.Addr()), "devices", "/ws", "version", version(), "pid", os.Getpid())
+		err = svc.serve(ctx, l)
+	}
+	return errors.Join(err, svc.close(), closed(l.Close()))
+}
+
+// closed forgives that something was closed before.
+func closed(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+func (c *serveCmd) scheme() string {
+	if c.TLSCert != "" {
+		return "https"
+	}
+	return "http"
 }
 
 // check refuses what would be unsafe or cannot be meant.
@@ -68,6 +93,8 @@ func (c *serveCmd) check() error {
 		return fmt.Errorf("--sftp-listen %s names no address that devices could be told: give --sftp-public", c.SFTPListen)
 	case c.BcryptCost < 4 || c.BcryptCost > 15:
 		return errors.New("--bcrypt-cost must be 4 to 15")
+	case c.RestartWindow <= 0:
+		return errors.New("--restart-window must be positive")
 	case c.DeviceMessageRate < 0:
 		return errors.New("--device-message-rate must not be negative")
 	case c.StatusSample < 0:
@@ -108,29 +135,20 @@ func (c *serveCmd) service(s streams) serviceConfig {
 	}
 	return serviceConfig{
 		database: c.Database, node: c.Node, authOff: c.Auth == "off", messageRate: c.DeviceMessageRate,
-		bcryptCost: c.BcryptCost, statusSample: sample, origins: c.Origin, logs: logs, log: s.log,
+		bcryptCost: c.BcryptCost, statusSample: sample, restartWindow: c.RestartWindow, origins: c.Origin, logs: logs, log: s.log,
 	}
 }
 
-func (c *serveCmd) listen(ctx context.Context, s streams, svc *service) error {
+func (c *serveCmd) listen() (net.Listener, error) {
 	l, err := net.Listen("tcp", c.Listen)
+	if err != nil || c.TLSCert == "" {
+		return l, err
+	}
+	cert, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
 	if err != nil {
-		return err
+		return nil, errors.Join(fmt.Errorf("--tls-cert, --tls-key: %w", err), l.Close())
 	}
-	scheme := "http"
-	if c.TLSCert != "" {
-		cert, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
-		if err != nil {
-			return errors.Join(fmt.Errorf("--tls-cert, --tls-key: %w", err), l.Close())
-		}
-		l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12})
-		scheme = "https"
-	}
-	if err := firstKey(ctx, s, svc); err != nil {
-		return errors.Join(err, l.Close())
-	}
-	s.log.Info("serving", "url", fmt.Sprintf("%s://%s", scheme, l.Addr()), "devices", "/ws", "version", version(), "pid", os.Getpid())
-	return svc.serve(ctx, l)
+	return tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}), nil
 }
 
 // firstKey makes a key for an empty store and prints it, once (T30).

@@ -35,11 +35,13 @@ type serviceConfig struct {
 	messageRate  float64
 	bcryptCost   int
 	statusSample time.Duration
-	origins      []string
-	logs         logsConfig
-	newID        func() string // nil: snowflakes
-	onEvents     func([]schema.Event)
-	log          *slog.Logger
+	// restartWindow is how long a new boot may take to prove a restart; 0 is the contract's.
+	restartWindow time.Duration
+	origins       []string
+	logs          logsConfig
+	newID         func() string // nil: snowflakes
+	onEvents      func([]schema.Event)
+	log           *slog.Logger
 }
 
 // logsConfig says where the receiver of device logs listens; an empty listen is nowhere.
@@ -50,6 +52,7 @@ type logsConfig struct {
 // service is the rooms tied together.
 type service struct {
 	log      *slog.Logger
+	lock     *lock // of the database, against a second server
 	store    *store.Store
 	secrets  store.Secrets
 	newID    func() string
@@ -76,6 +79,9 @@ func newService(ctx context.Context, c serviceConfig) (s *service, err error) {
 			err = errors.Join(err, s.close())
 		}
 	}()
+	if s.lock, err = lockDatabase(c.database); err != nil {
+		return s, err
+	}
 	s.store, err = store.Open(ctx, c.database, store.Options{Migrate: true, OnEvents: c.onEvents, Log: s.logStore})
 	if err != nil {
 		return s, err
@@ -138,7 +144,7 @@ func (s *service) hubConfig(c serviceConfig, node schema.Node) session.Config {
 		Node:     node,
 		Logins:   s.store, Orders: s.store, Journal: s.store, Settler: s.store,
 		Verify: s.secrets.Verify, Cheap: store.IsCheap, NewToken: s.secrets.NewToken, HashToken: s.secrets.HashToken,
-		MessageRate: c.messageRate, Origins: c.origins, Log: s.log,
+		MessageRate: c.messageRate, RestartWindow: c.restartWindow, Origins: c.origins, Log: s.log,
 	}
 	if s.receiver != nil {
 		h.Uploads = s.receiver
@@ -209,7 +215,7 @@ func (s *service) close() error {
 	if s.store != nil {
 		err = errors.Join(err, s.store.Close())
 	}
-	return err
+	return errors.Join(err, s.lock.release())
 }
 
 // addKey makes an API key and returns it; it is not to be had again.
