@@ -225,6 +225,23 @@ type EventFilter struct {
 	Kind     EventKind
 }
 
+// HistoryFilter narrows a device's history. Zero times do not limit; without
+// a step, reports are listed as they were kept.
+type HistoryFilter struct {
+	DeviceID string
+	Since    int64 // inclusive
+	Until    int64 // exclusive
+	Step     int64 // milliseconds, MinHistoryStep to MaxHistoryStep
+}
+
+// HistoryPoint is one report of a device, or the average of all that came in
+// an interval. An average has the ten figures alone, as far as there were any.
+type HistoryPoint struct {
+	Time    int64      `json:"time"`    // of the report, or the interval's beginning
+	Samples int64      `json:"samples"` // how many reports it stands for
+	Report  StatusInfo `json:"report"`
+}
+
 // Role is what an API key may do.
 type Role string
 

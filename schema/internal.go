@@ -84,6 +84,12 @@ type Sample struct {
 	Status   StatusInfo
 }
 
+// NewDevice is a device to be added, with its hashed password.
+type NewDevice struct {
+	Device
+	PasswordHash string
+}
+
 // Live is what a node knows of a device that is connected to it.
 type Live struct {
 	State        DevState

@@ -15,6 +15,7 @@ const (
 	MaxCustom       = 8 << 10  // bytes of StatusInfo.Custom
 	MaxUnsettled    = 64       // order ids in a login result
 	MaxBody         = 1 << 20  // bytes of an HTTP body
+	MaxImportLine   = 64 << 10 // bytes of a line of device_import
 
 	MessageRate  = 20  // messages a second of one device
 	MessageBurst = 100 // and at once
@@ -46,6 +47,8 @@ const (
 
 	TokenLifetime   = 30 * 24 * time.Hour
 	UnsettledWindow = 7 * 24 * time.Hour
+	MinHistoryStep  = time.Second
+	MaxHistoryStep  = 31 * 24 * time.Hour
 	UploadLifetime  = 10 * time.Minute // of a log receiver's credential
 )
 

@@ -52,7 +52,7 @@ func (t *tx) isolated(fn func() error) error {
 
 // flush writes what was gathered.
 func (t *tx) flush() error {
-	err := t.insert("INSERT INTO status_history (device_id, at, status) VALUES ", " ON CONFLICT DO NOTHING", t.samples)
+	err := t.insert(insertSamples, " ON CONFLICT DO NOTHING", t.samples)
 	if err != nil {
 		return err
 	}

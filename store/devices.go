@@ -65,23 +65,11 @@ func describe(d schema.Device) (c described, err error) {
 // AddDevice stores d as offline, with its hashed password. A taken (sn, model),
 // or device id, is DeviceConflict.
 func (s *Store) AddDevice(ctx context.Context, d schema.Device, passwordHash, by string) error {
-	c, err := describe(d)
+	answers, err := s.AddDevices(ctx, []schema.NewDevice{{Device: d, PasswordHash: passwordHash}}, by)
 	if err != nil {
 		return err
 	}
-	_, err = write(ctx, s, func(t *tx) (int64, error) {
-		n, err := t.exec(`INSERT INTO devices (device_id, name, name_folded, type, description, sn, model,
-				software, business_software, nic, enabled, created_time, updated_time, password)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING`,
-			d.DeviceID, c.name, c.folded, c.kind, c.description, d.Hardware.SN, d.Hardware.Model,
-			c.software, c.business, c.nic, d.Enabled, d.CreatedTime, d.UpdatedTime, passwordHash)
-		if err := touched(n, err, errDeviceExists); err != nil {
-			return 0, err
-		}
-		t.updated(d.DeviceID, by, "add", d.CreatedTime)
-		return n, nil
-	})
-	return err
+	return answers[0]
 }
 
 var errDeviceExists = schema.Errorf(schema.DeviceConflict, "device_exists",

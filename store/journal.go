@@ -31,7 +31,7 @@ func (t *tx) sample(m schema.Sample) error {
 	if err != nil {
 		return err
 	}
-	t.samples = append(t.samples, []any{m.DeviceID, m.Time, text})
+	t.samples = append(t.samples, sampleRow(m, text))
 	t.event(schema.Event{
 		DeviceID: m.DeviceID, Time: m.Time, Kind: schema.EventStatus, Outcome: outcomeSuccess, By: byDevice,
 		Detail: schema.RawObject(text),
