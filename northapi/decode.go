@@ -54,7 +54,7 @@ func explain(err error) error {
 		if errors.Is(syntax, jsontext.ErrDuplicateName) {
 			return schema.InvalidMember(memberAt(syntax.JSONPointer), "is given twice")
 		}
-		return schema.Errorf(schema.Invalid, "malformed_json", "%s: malformed JSON at byte %d of the body", memberAt(syntax.JSONPointer), syntax.ByteOffset)
+		return schema.Errorf(schema.Invalid, "malformed_json", "%s: malformed JSON at byte %d", memberAt(syntax.JSONPointer), syntax.ByteOffset)
 	}
 	var meaning *json.SemanticError
 	if !errors.As(err, &meaning) {

@@ -9,6 +9,10 @@
 //	query(handler)            a GET; the request type binds path and query string
 //	command(status, handler)  POST, PUT, DELETE; the request type is the JSON body
 //
+// Two routes are outside these forms. device_logfile answers a file's bytes.
+// device_import (import.go) is a stream: it reads its body line by line and
+// writes its answer meanwhile, in the memory of one batch, whatever its length.
+//
 // A handler is func(ctx, caller, Req) (Resp, error) and knows nothing of HTTP.
 // The frame does the rest, in this order, and does it alone: limit of the
 // body, panics, key (auth.go), role, content type, strict decoding (decode.go,
@@ -31,6 +35,12 @@
 //     or groups: what it adds would be in none of its groups.
 //   - A Range of a log file that cannot be satisfied is answered by net/http,
 //     in plain text.
+//
+//   - An import is refused as a whole only by what comes before its first
+//     device. After that it is 200, and what stopped it stands in its last line.
+//     A dry run finds a pair that the file has twice among its first million lines.
+//   - History is newest first, as all that is listed by time, and step is in
+//     milliseconds.
 //
 // # Presence
 //

@@ -18,12 +18,22 @@ import (
 
 // An endpoint reads one request, has it carried out for who asked, and
 // returns what to answer. It never writes: the frame alone does.
-type endpoint func(who caller, r *http.Request) (reply, error)
+type endpoint struct {
+	handle func(who caller, r *http.Request) (reply, error)
+	// stream is for a body of any length, which is still read while the answer
+	// is written.
+	stream bool
+}
 
 // reply is what an endpoint answers, if it is no error.
 type reply struct {
 	status int
-	data   any // encoded in the envelope, unless it is a file
+	data   any // encoded in the envelope, unless it is served
+}
+
+// served is data that is not put into the envelope: it writes itself.
+type served interface {
+	serve(http.ResponseWriter, *http.Request)
 }
 
 // statused is data that decides the status by itself.
@@ -35,20 +45,25 @@ func query[Q any, P interface {
 	*Q
 	bind(*params)
 }, A any](handle func(context.Context, caller, Q) (A, error)) endpoint {
-	return func(who caller, r *http.Request) (reply, error) {
+	return endpoint{handle: func(who caller, r *http.Request) (reply, error) {
 		var q Q
 		if err := decodeParams(r, P(&q).bind); err != nil {
 			return reply{}, err
 		}
 		data, err := handle(r.Context(), who, q)
 		return reply{http.StatusOK, data}, err
-	}
+	}}
+}
+
+// stream makes an endpoint that reads its body by itself.
+func stream(handle func(caller, *http.Request) (reply, error)) endpoint {
+	return endpoint{handle: handle, stream: true}
 }
 
 // command makes the endpoint of a POST, PUT or DELETE from its handler. The
 // request type is the JSON body; check names the member that is wrong.
 func command[Q interface{ check() error }, A any](status int, handle func(context.Context, caller, Q) (A, error)) endpoint {
-	return func(who caller, r *http.Request) (reply, error) {
+	return endpoint{handle: func(who caller, r *http.Request) (reply, error) {
 		var q Q
 		if err := decodeBody(r, &q); err != nil {
 			return reply{}, err
@@ -61,13 +76,17 @@ func command[Q interface{ check() error }, A any](status int, handle func(contex
 			return reply{own.status(), data}, nil
 		}
 		return reply{status, data}, err
-	}
+	}}
 }
 
 // serve is the frame that every route runs in. name is for the log.
 func (a *api) serve(name string, rt route) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		r.Body = limitBody(w, r)
+		if rt.endpoint.stream {
+			r.Body = limitStall(w, r)
+		} else {
+			r.Body = limitBody(w, r)
+		}
 		rep, err := a.attempt(rt, r)
 		if err != nil {
 			a.fail(w, name, err)
@@ -107,11 +126,7 @@ func (b *timedBody) Read(p []byte) (int, error) {
 // attempt has the request carried out. A panic becomes an error, which is
 // logged with its stack and answered like any other of the inside.
 func (a *api) attempt(rt route, r *http.Request) (rep reply, err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
-		}
-	}()
+	defer caught(&err)
 	var who caller
 	if rt.access.keyed() {
 		if who, err = a.authenticate(r); err != nil {
@@ -121,7 +136,14 @@ func (a *api) attempt(rt route, r *http.Request) (rep reply, err error) {
 			return reply{}, err
 		}
 	}
-	return rt.endpoint(who, r)
+	return rt.endpoint.handle(who, r)
+}
+
+// caught is deferred: it makes an error of a panic.
+func caught(err *error) {
+	if v := recover(); v != nil {
+		*err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
+	}
 }
 
 // The envelopes of northbound section 1.
@@ -140,8 +162,8 @@ type (
 )
 
 func (a *api) answer(w http.ResponseWriter, r *http.Request, name string, rep reply) {
-	if f, ok := rep.data.(file); ok {
-		f.serve(w, r)
+	if own, ok := rep.data.(served); ok {
+		own.serve(w, r)
 		return
 	}
 	body, err := encode(success{"success", rep.data})
@@ -152,13 +174,9 @@ func (a *api) answer(w http.ResponseWriter, r *http.Request, name string, rep re
 	write(w, rep.status, body)
 }
 
-// fail answers err. What is of the inside is logged, and not told.
+// fail answers err.
 func (a *api) fail(w http.ResponseWriter, name string, err error) {
-	e := schema.Public(err)
-	if e.Kind == schema.Internal {
-		a.Log(name, err)
-		e = errInternal
-	}
+	e := a.shown(name, err)
 	form := forms[e.Kind]
 	body, err := encode(failure{"fail", form.word, e.Code, e.Message, e.Data})
 	if err != nil {
@@ -172,6 +190,16 @@ func (a *api) fail(w http.ResponseWriter, name string, err error) {
 		w.Header().Set("WWW-Authenticate", "Bearer")
 	}
 	write(w, form.status, body)
+}
+
+// shown is what may be shown of err. What is of the inside is logged instead.
+func (a *api) shown(name string, err error) *schema.Error {
+	e := schema.Public(err)
+	if e.Kind == schema.Internal {
+		a.Log(name, err)
+		e = errInternal
+	}
+	return e
 }
 
 // seconds rounds up: who comes back too early is refused again.

@@ -2,6 +2,7 @@ package northapi
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -77,6 +78,7 @@ func FuzzQuery(f *testing.F) {
 	f.Add("201", "limit=1&cursor=ZDA6MjAx")
 	f.Add("201", "dev_state=online&name=%e2%82%ac&group_id=101&sn=s&model=m&device_type=t")
 	f.Add("1", "since=1&until=2&kind=login")
+	f.Add("1", "since=1&until=2&step=1000&dry_run=true")
 	f.Add("x", "cursor=%00&cursor=")
 	f.Add("", "a=%zz;b")
 	f.Fuzz(func(t *testing.T, id, query string) {
@@ -96,13 +98,63 @@ func fuzzQuery(t *testing.T, r *http.Request) {
 	var events eventList
 	var group groupPage
 	var relation pair
-	for _, bind := range []func(*params){devices.bind, events.bind, group.bind, relation.bind} {
+	var reports historyList
+	var imported importQuery
+	for _, bind := range []func(*params){devices.bind, events.bind, group.bind, relation.bind, reports.bind, imported.bind} {
 		refusedProperly(t, decodeParams(r, bind))
 	}
 	if decodeParams(r, events.bind) == nil {
 		p, f := events.page, events.filter
 		if p.Limit < 1 || p.Limit > schema.MaxPageLimit || len(p.Cursor) > 4*maxCursor || f.Since < 0 || f.Until < 0 || schema.CheckID("id", f.DeviceID) != nil {
 			t.Errorf("taken: %+v", events)
+		}
+	}
+	if h := reports.filter; decodeParams(r, reports.bind) == nil && (h.Step < 0 || h.Step > schema.MaxHistoryStep.Milliseconds()) {
+		t.Errorf("taken: %+v", h)
+	}
+}
+
+// FuzzImport gives every text to both forms of import. Whatever is in it, its
+// lines are those of the text, none of them too long, and a device that comes
+// out keeps the rules.
+func FuzzImport(f *testing.F) {
+	f.Add(`{"device_name":"n","hardware":{"sn":"s","model":"m"},"password":"eight888"}` + "\r\n\n" + `{"device_name":1}`)
+	f.Add("\ufeffdevice_name,hardware.sn,hardware.model,nic,enabled\nn,s,m,\"[{\"\"type\"\":\"\"lte\"\"}]\",true\n\"a\nb\",,,,\n")
+	f.Add("device_name,software.version,password\nn,,\n,1,eight888")
+	f.Add("device_name\n" + strings.Repeat("x", schema.MaxImportLine+1) + "\ny")
+	f.Add("nic,nic\n")
+	f.Fuzz(func(t *testing.T, body string) {
+		fuzzLines(t, newLineReader(strings.NewReader(body)), decodeJSONLine, strings.Count(body, "\n")+1)
+		lines := newLineReader(strings.NewReader(body))
+		decode, err := csvHeader(lines)
+		refusedProperly(t, err)
+		if err == nil {
+			fuzzLines(t, lines, decode, strings.Count(body, "\n")+1)
+		}
+	})
+}
+
+func fuzzLines(t *testing.T, lines *lineReader, decode lineDecoder, most int) {
+	for {
+		before := lines.number
+		text, err := lines.next()
+		if err == io.EOF {
+			return
+		}
+		if lines.number <= before || lines.number > int64(most) || len(text) > schema.MaxImportLine {
+			t.Fatalf("line %d after %d of %d, %d bytes", lines.number, before, most, len(text))
+		}
+		refusedProperly(t, err)
+		if err != nil {
+			continue
+		}
+		q, err := decode(text)
+		if err == nil {
+			err = q.check()
+		}
+		refusedProperly(t, err)
+		if err == nil && (q.Name == "" || q.Hardware.SN == "" || len(q.NIC) > schema.MaxNICs) {
+			t.Errorf("taken: %+v", q)
 		}
 	}
 }

@@ -24,6 +24,8 @@ type row struct {
 
 var matrix = map[string]row{
 	"POST /device_add":                           {schema.Admin, true, "", `{"device_name":"n","hardware":{"sn":"new","model":"M"}}`, 201, ""},
+	"POST /device_import":                        {schema.Admin, true, "?dry_run=false", `{"device_name":"n","hardware":{"sn":"new","model":"M"}}`, 200, ""},
+	"GET /device_statusInfo_history/{device_id}": {schema.Viewer, false, "?step=60000", "", 200, "device_not_found"},
 	"GET /device_query/{device_id}":              {schema.Viewer, false, "", "", 200, "device_not_found"},
 	"GET /device_query_all":                      {schema.Viewer, false, "?limit=5", "", 200, ""},
 	"PUT /device_update":                         {schema.Admin, false, "", `{"device_id":"DEVICE","device_name":"n"}`, 200, "device_not_found"},

@@ -106,11 +106,10 @@ func TestOptionsNotOffered(t *testing.T) {
 	r := w.request("operator", post, "give_order", `{"device_id":"201","order":"restart"}`)
 	r.Header.Set("Idempotency-Key", "k")
 	w.send(r).want(t, 400, "not_offered")
-	for _, service := range []string{"device_import", "group_give_order", "group_order_cancel", "order_cancel"} {
+	for _, service := range []string{"group_give_order", "group_order_cancel", "order_cancel"} {
 		w.do("admin", post, service, `{}`).want(t, 404, "not_found")
 	}
 	w.do("admin", get, "group_order_query/1", "").want(t, 404, "not_found")
-	w.do("admin", get, "device_statusInfo_history/201", "").want(t, 404, "not_found")
 }
 
 // TestF47_CallerLeaves: the sessions see that the caller has left, and decide

@@ -18,6 +18,9 @@ type Devices interface {
 	// AddDevice stores d (its DeviceID and times set by the caller) with its
 	// hashed password; a taken (sn, model) is DeviceConflict.
 	AddDevice(ctx context.Context, d schema.Device, passwordHash, by string) error
+	// AddDevices adds several, each with its own answer in their order; the
+	// error is that none is known to be stored.
+	AddDevices(ctx context.Context, devices []schema.NewDevice, by string) ([]error, error)
 	Device(ctx context.Context, sc schema.Scope, deviceID string) (schema.Device, error)
 	// ListDevices lists by identifier; an unknown f.GroupID is GroupNotFound.
 	ListDevices(ctx context.Context, sc schema.Scope, f schema.DeviceFilter, p schema.Page) (schema.List[schema.Device], error)
@@ -56,12 +59,14 @@ type Relations interface {
 	EmptyGroup(ctx context.Context, sc schema.Scope, groupID string, deleteDevices bool, by string, now int64) ([]string, error)
 }
 
-// Records reads orders, logs of devices and uploaded files. For an unlimited
+// Records reads orders, logs, history and uploaded files of devices. For an unlimited
 // scope, the lists also know devices that were deleted.
 type Records interface {
 	Order(ctx context.Context, sc schema.Scope, orderID string) (schema.Order, error)
 	ListOrders(ctx context.Context, sc schema.Scope, deviceID string, p schema.Page) (schema.List[schema.Order], error) // newest first
 	ListEvents(ctx context.Context, sc schema.Scope, f schema.EventFilter, p schema.Page) (schema.List[schema.Event], error)
+	// History lists a device's reports, newest first, averaged over f.Step.
+	History(ctx context.Context, sc schema.Scope, f schema.HistoryFilter, p schema.Page) (schema.List[schema.HistoryPoint], error)
 	ListLogFiles(ctx context.Context, sc schema.Scope, deviceID string, p schema.Page) (schema.List[schema.LogFile], error)
 	LogFile(ctx context.Context, sc schema.Scope, orderID string) (schema.LogFile, error)
 }

@@ -20,6 +20,7 @@ type route struct {
 func (a *api) services() []route {
 	return []route{
 		{post, "/device_add", whole, command(http.StatusCreated, a.deviceAdd)},
+		{post, "/device_import", whole, stream(a.deviceImport)},
 		{get, "/device_query/{device_id}", viewer, query(a.deviceQuery)},
 		{get, "/device_query_all", viewer, query(a.deviceQueryAll)},
 		{put, "/device_update", admin, command(http.StatusOK, a.deviceUpdate)},
@@ -27,6 +28,7 @@ func (a *api) services() []route {
 		{del, "/device_delete", admin, command(http.StatusOK, a.deviceDelete)},
 		{get, "/device_log_query/{device_id}", viewer, query(a.deviceLogQuery)},
 		{get, "/device_statusInfo_query/{device_id}", viewer, query(a.deviceStatusQuery)},
+		{get, "/device_statusInfo_history/{device_id}", viewer, query(a.deviceStatusHistory)},
 
 		{post, "/group_add", whole, command(http.StatusCreated, a.groupAdd)},
 		{get, "/group_query/{group_id}", viewer, query(a.groupQuery)},

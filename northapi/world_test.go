@@ -212,6 +212,9 @@ func (w *world) request(kind, method, path, body string) *http.Request {
 	if body != "" {
 		r.Header.Set("Content-Type", "application/json; charset=utf-8")
 	}
+	if strings.Contains(path, "device_import") {
+		r.Header.Set("Content-Type", "application/x-ndjson; charset=utf-8")
+	}
 	if kind != "" {
 		r.Header.Set("Authorization", "Bearer "+w.keys[kind])
 	}
@@ -227,7 +230,7 @@ func (w *world) send(r *http.Request) answer {
 	if a.header.Get("Cache-Control") != "no-store" || a.header.Get("X-Content-Type-Options") != "nosniff" {
 		w.t.Errorf("%s %s: headers %v", r.Method, r.URL, a.header)
 	}
-	if a.header.Get("Content-Type") == "application/octet-stream" {
+	if media := a.header.Get("Content-Type"); media == "application/octet-stream" || media == "application/x-ndjson" {
 		return a
 	}
 	d := json.NewDecoder(bytes.NewReader(rec.Body.Bytes()))
