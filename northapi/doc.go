@@ -35,7 +35,6 @@
 //     or groups: what it adds would be in none of its groups.
 //   - A Range of a log file that cannot be satisfied is answered by net/http,
 //     in plain text.
-//
 //   - An import is refused as a whole only by what comes before its first
 //     device. After that it is 200, and what stopped it stands in its last line.
 //     A dry run finds a pair that the file has twice among its first million lines.

@@ -2,11 +2,13 @@
 //
 //	tether demo       a service, three devices and some orders, on loopback
 //	tether serve      the service
+//	tether device     many devices of a running service
 //	tether key        the API keys of a database
 //	tether migrate    the form of a database
 //
 // main.go reads flags, environment and file; each command has a file of its
 // own. service.go is where the rooms are tied together: store, session,
 // northapi and the receiver of logs, started in that order and stopped in the
-// opposite one. It owns every goroutine that it starts, and close waits for them.
+// opposite one. It owns every goroutine that it starts, and close waits for
+// them; retention.go is one of them, which removes what is old enough.
 package main

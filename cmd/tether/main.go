@@ -24,6 +24,7 @@ import (
 type cli struct {
 	Serve   serveCmd   `cmd:"" help:"Run the service."`
 	Demo    demoCmd    `cmd:"" help:"Run a service with three devices on this machine, and show what happens."`
+	Device  deviceCmd  `cmd:"" help:"Register many devices with a running service."`
 	Key     keyCmd     `cmd:"" help:"Make, list and revoke the API keys of a database."`
 	Migrate migrateCmd `cmd:"" help:"Bring a database to this program's form, or show which it has."`
 

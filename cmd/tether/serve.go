@@ -26,6 +26,9 @@ type serveCmd struct {
 	DeviceMessageRate float64       `default:"20" help:"Messages a second of one device, 100 at once; 0 is no limit."`
 	StatusSample      time.Duration `default:"1m" help:"How often a device's report is kept in its history; 0 keeps every one."`
 	RestartWindow     time.Duration `default:"1m" help:"How long after a restart order a new boot proves it."`
+	KeepEvents        age           `default:"30d" help:"How long events are kept: 30d, 12h; 0 is for ever."`
+	KeepHistory       age           `default:"7d" help:"How long the history of reports is kept; 0 is for ever."`
+	KeepOrders        age           `default:"90d" help:"How long orders are kept after their end, 7d at least; 0 is for ever."`
 	BcryptCost        int           `default:"12" help:"Cost of checking a password that a person chose, 4 to 15."`
 	SFTPListen        string        `name:"sftp-listen" placeholder:"ADDRESS" help:"Receive device logs here, by SFTP."`
 	SFTPPublic        string        `name:"sftp-public" placeholder:"HOST:PORT" help:"What devices are told of it, if not --sftp-listen."`
@@ -99,6 +102,8 @@ func (c *serveCmd) check() error {
 		return errors.New("--device-message-rate must not be negative")
 	case c.StatusSample < 0:
 		return errors.New("--status-sample must not be negative")
+	case c.KeepOrders != 0 && time.Duration(c.KeepOrders) < schema.UnsettledWindow:
+		return errors.New("--keep-orders must be 0 or at least 7d: until then an unknown order may have its outcome")
 	}
 	return nil
 }
@@ -136,6 +141,7 @@ func (c *serveCmd) service(s streams) serviceConfig {
 	return serviceConfig{
 		database: c.Database, node: c.Node, authOff: c.Auth == "off", messageRate: c.DeviceMessageRate,
 		bcryptCost: c.BcryptCost, statusSample: sample, restartWindow: c.RestartWindow, origins: c.Origin, logs: logs, log: s.log,
+		keep: ages{events: c.KeepEvents, history: c.KeepHistory, orders: c.KeepOrders},
 	}
 }
 

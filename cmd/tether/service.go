@@ -37,6 +37,7 @@ type serviceConfig struct {
 	statusSample time.Duration
 	// restartWindow is how long a new boot may take to prove a restart; 0 is the contract's.
 	restartWindow time.Duration
+	keep          ages
 	origins       []string
 	logs          logsConfig
 	newID         func() string // nil: snowflakes
@@ -60,7 +61,7 @@ type service struct {
 	handler  http.Handler
 	receiver *logdrop.Receiver // nil: no logs are received
 
-	ctx    context.Context // of the clerk
+	ctx    context.Context // of the clerk and of retention
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 	state  struct {
@@ -96,6 +97,7 @@ func newService(ctx context.Context, c serviceConfig) (s *service, err error) {
 	s.hub = session.New(s.hubConfig(c, node))
 	s.handler = northapi.New(s.apiConfig(c))
 	s.wg.Go(func() { s.hub.Run(s.ctx) })
+	s.wg.Go(func() { newRetention(c.keep, s.store, s.log).run(s.ctx) })
 	return s, nil
 }
 
