@@ -37,7 +37,7 @@ func TestReadmeSession(t *testing.T) {
 			s.shown(b)
 		}
 	}
-	if s.answers != 11 {
+	if s.answers != 12 {
 		t.Errorf("the session had %d answers", s.answers)
 	}
 	select {
