@@ -175,9 +175,9 @@ func BenchmarkHistory(b *testing.B) {
 	flushed(b, s)
 	b.ResetTimer()
 	for range b.N {
-		l := recall(b, s, schema.HistoryFilter{DeviceID: "1", Since: start, Step: 3_600_000}, schema.Page{Limit: 1000})
-		if len(l.Items) < week/60 {
-			b.Fatal(len(l.Items))
+		l, err := s.History(b.Context(), all, schema.HistoryFilter{DeviceID: "1", Since: start, Step: 3_600_000}, schema.Page{Limit: 1000})
+		if err != nil || len(l.Items) < week/60 {
+			b.Fatal(len(l.Items), err)
 		}
 	}
 }
