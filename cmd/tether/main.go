@@ -26,6 +26,7 @@ type cli struct {
 	Demo    demoCmd    `cmd:"" help:"Run a service with three devices on this machine, and show what happens."`
 	Key     keyCmd     `cmd:"" help:"Make, list and revoke the API keys of a database."`
 	Migrate migrateCmd `cmd:"" help:"Bring a database to this program's form, or show which it has."`
+	DB      dbCmd      `cmd:"" name:"db" help:"Copy a database, or look for damage in it."`
 
 	Config   kong.ConfigFlag  `placeholder:"FILE" help:"A YAML file of flags, such as \"listen: 127.0.0.1:9090\"."`
 	LogLevel string           `default:"info" enum:"debug,info,warn,error" help:"Least level that is logged: ${enum}."`
