@@ -147,8 +147,7 @@ func TestF37_ForgottenReader(t *testing.T) {
 				}
 				rows.Next()
 				<-q.(reader).ctx.Done()
-				for rows.Next() { // nothing that the first did not see
-				}
+				synctest.Wait() // until it is ended for it
 				return 0, errors.Join(rows.Err(), rows.Close())
 			})
 			ended <- err
