@@ -39,7 +39,8 @@ const description = `Manages edge devices: REST for business services, JSON-RPC 
 Examples:
   tether demo
   tether serve --database sqlite:/var/lib/tether/tether.db --tls-cert cert.pem --tls-key key.pem --listen :9090
-  tether key add line-2 --role operator`
+  tether key add line-2 --role operator
+  tether db backup --to /backup/tether.db`
 
 // streams are what a command writes to: results to out, all else to err.
 type streams struct {
