@@ -5,7 +5,8 @@
 //
 // One database behind one type, Store, in SQL that SQLite and PostgreSQL both
 // read: $1 placeholders, times as BIGINT milliseconds, JSON as TEXT, INSERT …
-// ON CONFLICT, RETURNING. Only open.go and errors.go know which engine it is.
+// ON CONFLICT, RETURNING. Only open.go and errors.go know which engine it is;
+// file.go, damage.go and walog.go are about the file that SQLite keeps.
 // Secrets makes and checks credentials; the database holds hashes alone.
 // The store never reads the clock: times are arguments.
 //
@@ -44,6 +45,15 @@
 // Every event is written in the transaction of the change that it tells of.
 // Its seq comes from a counter of its device, its pos from one counter over
 // all; both counters move in that same transaction, so that neither has gaps.
+//
+// # Damage, checks and copies
+//
+// Open looks for damage if Options.Check gives it time for that. The small
+// tables are looked at first and whole, and the logs, which grow, for as long
+// as the time lasts: about 300 MB a second are read where the file is in the
+// kernel's memory, so that the start stays short however large the file is.
+// Check looks at everything, the sense of what is stored included, and Backup
+// reads its copy back; both may run beside a service, in another process.
 //
 // # Reading
 //

@@ -2,9 +2,12 @@ package store
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/edgetether/tether/schema"
 )
@@ -124,4 +127,59 @@ func TestF37_WriteAheadLogIsBounded(t *testing.T) {
 		t.Fatalf("%d MiB", info.Size()>>20)
 	}
 	must(t, s.Close())
+}
+
+// A reader that is forgotten keeps the write-ahead log from being begun anew
+// until its time is over, and no longer.
+func TestF37_ForgottenReader(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tether.db")
+	synctest.Test(t, func(t *testing.T) {
+		s := openAt(t, path, Options{})
+		defer func() { must(t, s.Close()) }()
+		addDevice(t, s, "1", "2")
+		ended := make(chan error)
+		began := time.Now()
+		go func() {
+			_, err := read(t.Context(), s, func(q querier) (int, error) {
+				rows, err := q.rows("SELECT device_id FROM devices")
+				if err != nil {
+					return 0, err
+				}
+				rows.Next()
+				<-q.(reader).ctx.Done()
+				synctest.Wait() // until it is ended for it
+				return 0, errors.Join(rows.Err(), rows.Close())
+			})
+			ended <- err
+		}()
+		synctest.Wait()
+		grow(t, s, 20)
+		held := logSize(t, path)
+		if held < 15<<20 {
+			t.Errorf("the log has %d bytes: the reader held nothing", held)
+		}
+		wantKind(t, <-ended, schema.StoreUnavailable, "")
+		equal(t, "time", time.Since(began), readTimeout)
+		grow(t, s, 20)
+		if size := logSize(t, path); size > held+3<<20 { // what was written before it was noticed
+			t.Errorf("%d bytes, %d while it was held", size, held)
+		}
+	})
+}
+
+// grow has a megabyte written so many times.
+func grow(t *testing.T, s *Store, times int) {
+	t.Helper()
+	for n := range times {
+		big := string(bytes.Repeat([]byte{byte('a' + n%2)}, 1<<20))
+		_, _, err := s.UpdateDevice(t.Context(), all, "1", schema.DevicePatch{Description: &big}, "", start)
+		must(t, err)
+	}
+}
+
+func logSize(t *testing.T, path string) int64 {
+	t.Helper()
+	info, err := os.Stat(path + "-wal")
+	must(t, err)
+	return info.Size()
 }

@@ -19,6 +19,10 @@ const readTimeout = 10 * time.Second
 type Options struct {
 	// Migrate brings the database to this program's form before it is used.
 	Migrate bool
+	// Check looks for damage before the database is used, for so long at most,
+	// and has Open fail with ErrDamaged; 0 trusts it. Only the database's one
+	// service should, and not while another writes.
+	Check time.Duration
 	// OnEvents gets the events of each commit, in the order of Pos, on the
 	// writer's goroutine. It must not block, nor keep the slice.
 	OnEvents func([]schema.Event)
@@ -44,7 +48,7 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{engine: e}
-	if err := e.ping(ctx); err != nil {
+	if err := e.begin(ctx, url, o); err != nil {
 		return nil, errors.Join(err, e.close())
 	}
 	if o.Migrate {

@@ -224,13 +224,22 @@ type apiReply struct {
 // ask makes a request; body is JSON text or empty.
 func (w *world) ask(method, path, body string) apiReply {
 	w.t.Helper()
+	a, err := w.try(method, path, body)
+	if err != nil {
+		w.t.Fatalf("%s %s: %v", method, path, err)
+	}
+	return a
+}
+
+// try is ask of a service that may be gone.
+func (w *world) try(method, path, body string) (apiReply, error) {
 	var content io.Reader
 	if body != "" {
 		content = bytes.NewReader([]byte(body))
 	}
 	req, err := http.NewRequest(method, "http://tether"+northapi.Base+"/"+path, content)
 	if err != nil {
-		w.t.Fatal(err)
+		return apiReply{}, err
 	}
 	req.Header.Set("Authorization", "Bearer "+w.key)
 	if body != "" {
@@ -238,12 +247,12 @@ func (w *world) ask(method, path, body string) apiReply {
 	}
 	resp, err := w.http.Do(req)
 	if err != nil {
-		w.t.Fatal(err)
+		return apiReply{}, err
 	}
 	defer resp.Body.Close()
 	raw, err := io.ReadAll(resp.Body)
 	if err != nil {
-		w.t.Fatal(err)
+		return apiReply{}, err
 	}
 	a := apiReply{HTTP: resp.StatusCode}
 	var whole struct {
@@ -251,10 +260,10 @@ func (w *world) ask(method, path, body string) apiReply {
 		Type string `json:"type"`
 	}
 	if err := json.Unmarshal(raw, &whole); err != nil {
-		w.t.Fatalf("%s %s: %v in %q", method, path, err, raw)
+		return a, fmt.Errorf("%w in %q", err, raw)
 	}
 	a.answer, a.Type = whole.answer, whole.Type
-	return a
+	return a, nil
 }
 
 // must is ask for a request that has to succeed; its data goes into v.

@@ -27,6 +27,7 @@ type cli struct {
 	Device  deviceCmd  `cmd:"" help:"Register many devices with a running service."`
 	Key     keyCmd     `cmd:"" help:"Make, list and revoke the API keys of a database."`
 	Migrate migrateCmd `cmd:"" help:"Bring a database to this program's form, or show which it has."`
+	DB      dbCmd      `cmd:"" name:"db" help:"Copy a database, or look for damage in it."`
 
 	Config   kong.ConfigFlag  `placeholder:"FILE" help:"A YAML file of flags, such as \"listen: 127.0.0.1:9090\"."`
 	LogLevel string           `default:"info" enum:"debug,info,warn,error" help:"Least level that is logged: ${enum}."`
@@ -39,7 +40,8 @@ const description = `Manages edge devices: REST for business services, JSON-RPC 
 Examples:
   tether demo
   tether serve --database sqlite:/var/lib/tether/tether.db --tls-cert cert.pem --tls-key key.pem --listen :9090
-  tether key add line-2 --role operator`
+  tether key add line-2 --role operator
+  tether db backup --to /backup/tether.db`
 
 // streams are what a command writes to: results to out, all else to err.
 type streams struct {

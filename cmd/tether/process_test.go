@@ -202,7 +202,13 @@ var (
 // serve starts a service and keeps its first key.
 func serve(t *testing.T, args ...string) *site {
 	t.Helper()
-	s := &site{api: &world{t: t}, dir: t.TempDir(), address: "127.0.0.1:0", args: args}
+	return serveIn(t, t.TempDir(), args...)
+}
+
+// serveIn is serve with the database in a folder that the test made.
+func serveIn(t *testing.T, dir string, args ...string) *site {
+	t.Helper()
+	s := &site{api: &world{t: t}, dir: dir, address: "127.0.0.1:0", args: args}
 	s.begin(t)
 	await(t, "a first key", func() bool {
 		key := firstTold.FindStringSubmatch(s.out.String())

@@ -1,0 +1,246 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/edgetether/tether/schema"
+)
+
+// lived is a database with a bit of everything, of a store that still runs.
+func lived(t *testing.T) (path string, s *Store) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "te#ther 100%.db")
+	s = openAt(t, path, Options{})
+	t.Cleanup(func() { must(t, s.Close()) })
+	addDevice(t, s, "1", "2", "3")
+	addGroup(t, s, "g")
+	must(t, s.AddRelation(t.Context(), all, "1", "g", start))
+	claim(t, s, claimOf("1", 1))
+	claim(t, s, claimOf("1", 2))
+	claim(t, s, claimOf("2", 1))
+	must(t, begin(s, intentOf("o1", "1", 2)))
+	must(t, begin(s, intentOf("o2", "2", 1)))
+	s.Presence(schema.Presence{DeviceID: "2", Epoch: 1, State: schema.Offline, Reason: "reset", Now: start})
+	must(t, s.DeleteDevice(t.Context(), all, "2", "", start))
+	flushed(t, s)
+	return path, s
+}
+
+func checked(t *testing.T, path string) []string {
+	t.Helper()
+	findings, err := Check(t.Context(), "sqlite:"+path)
+	must(t, err)
+	return findings
+}
+
+func TestCheck_NothingWrong(t *testing.T) {
+	path, s := lived(t)
+	equal(t, "findings", fmt.Sprint(checked(t, path)), "[]")
+	addDevice(t, s, "4") // it goes on
+}
+
+func TestCheck_NeedsADatabase(t *testing.T) {
+	missing := filepath.Join(t.TempDir(), "missing.db")
+	for _, url := range []string{"sqlite:" + missing, "postgres://nowhere/x", ""} {
+		if _, err := Check(t.Context(), url); err == nil {
+			t.Errorf("%q: checked", url)
+		}
+		if Backup(t.Context(), url, missing+".copy") == nil {
+			t.Errorf("%q: copied", url)
+		}
+	}
+	if names, _ := filepath.Glob(filepath.Dir(missing) + "/*"); len(names) != 0 {
+		t.Errorf("made %v", names)
+	}
+}
+
+// Each invariant can fail, and is told in words.
+func TestCheck_EachInvariant(t *testing.T) {
+	for text, want := range map[string]string{
+		"DELETE FROM events WHERE device_id = '1' AND seq = 3":                             "device 1: of its events 1 to 7 some are missing",
+		"UPDATE event_seq SET seq = 9 WHERE device_id = '3'":                               "device 3: its last event is 1, and its counter stands at 9",
+		"DELETE FROM event_seq WHERE device_id = '3'":                                      "device 3: its last event is 1, and its counter stands at 0",
+		"UPDATE counters SET value = 99 WHERE name = 'pos'":                                "counter pos: of the events below it 0 are missing, and it is 85 past the last",
+		"UPDATE events SET kind = 'connect' WHERE device_id = '1' AND kind = 'disconnect'": "device 1: events 2 and 4 are both connect or both disconnect",
+		"UPDATE devices SET state = 'offline' WHERE device_id = '1'":                       "device 1: its state is not what event 5 says, of epoch 2",
+		"DROP INDEX orders_sent; UPDATE orders SET device_id = '1'":                        "device 1: 2 orders are under way, and 1 may be",
+		"PRAGMA foreign_keys = 0; DELETE FROM group_info":                                  "relations: row 1 refers to nothing in group_info",
+	} {
+		path, s := lived(t)
+		_, err := s.engine.write.ExecContext(t.Context(), text)
+		must(t, err)
+		if found := checked(t, path); !strings.Contains(strings.Join(found, "\n"), want) {
+			t.Errorf("%s: %q", text, found)
+		}
+	}
+}
+
+// A backup of a store that writes is the store as it was at one instant.
+func TestBackup_WhileItWrites(t *testing.T) {
+	path, s := lived(t)
+	stop, stopped := context.WithCancel(t.Context())
+	wrote := make(chan int)
+	go func() {
+		n := 0
+		for ; stop.Err() == nil; n++ {
+			s.Record(note("1", n))
+			if n%50 == 0 {
+				_ = s.AddGroup(stop, schema.Group{GroupID: fmt.Sprint(n), Name: fmt.Sprint(n)})
+			}
+		}
+		wrote <- n
+	}()
+	for i := range 5 {
+		file := filepath.Join(t.TempDir(), fmt.Sprint(i))
+		must(t, Backup(t.Context(), "sqlite:"+path, file))
+		info, err := os.Stat(file)
+		must(t, err)
+		equal(t, "mode", info.Mode().Perm(), 0o600)
+		equal(t, "findings", fmt.Sprint(checked(t, file)), "[]")
+		if names, _ := filepath.Glob(filepath.Dir(file) + "/*"); len(names) != 1 {
+			t.Errorf("files: %v", names)
+		}
+		if Backup(t.Context(), "sqlite:"+path, file) == nil {
+			t.Error("wrote over a backup")
+		}
+	}
+	stopped()
+	<-wrote
+	copied := filepath.Join(t.TempDir(), "last")
+	flushed(t, s)
+	must(t, Backup(t.Context(), "sqlite:"+path, copied))
+	c := openAt(t, copied, Options{Check: time.Minute})
+	equal(t, "events", len(log(t, c, "1")), len(log(t, s, "1")))
+	must(t, c.Close())
+}
+
+func TestBackup_LeavesNothingHalf(t *testing.T) {
+	path, _ := lived(t)
+	dir := t.TempDir()
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if Backup(ended, "sqlite:"+path, filepath.Join(dir, "copy")) == nil {
+		t.Error("copied")
+	}
+	if names, _ := os.ReadDir(dir); len(names) != 0 {
+		t.Errorf("left %v", names)
+	}
+}
+
+// damagedAfter is what Open with a check says after the files were changed.
+func damagedAfter(t *testing.T, path string) error {
+	t.Helper()
+	s, err := Open(t.Context(), "sqlite:"+path, Options{Migrate: true, Check: time.Minute})
+	if err == nil {
+		must(t, s.Close())
+	}
+	return err
+}
+
+// A damaged file is refused at the start: torn, cut off, no database at all.
+func TestF36_RefusedAtStart(t *testing.T) {
+	whole := closedFile(t)
+	for what, change := range map[string]func([]byte) []byte{
+		"page overwritten": func(b []byte) []byte { copy(b[4096*5:], bytes.Repeat([]byte{0xa5}, 4096)); return b },
+		"half a page":      func(b []byte) []byte { copy(b[4096*5:], make([]byte, 2048)); return b },
+		"cut off":          func(b []byte) []byte { return b[:len(b)-4096*3] },
+		"no database":      func(b []byte) []byte { copy(b, "something else"); return b },
+		"first page":       func(b []byte) []byte { copy(b[100:], make([]byte, 300)); return b },
+	} {
+		path := filepath.Join(t.TempDir(), "tether.db")
+		must(t, os.WriteFile(path, change(bytes.Clone(whole)), 0o600))
+		if err := damagedAfter(t, path); !errors.Is(err, ErrDamaged) {
+			t.Errorf("%s: opened with %v", what, err)
+		}
+		if found := checked(t, path); len(found) == 0 {
+			t.Errorf("%s: nothing found", what)
+		}
+		if Backup(t.Context(), "sqlite:"+path, path+".copy") == nil {
+			t.Errorf("%s: copied", what)
+		}
+	}
+	path := filepath.Join(t.TempDir(), "tether.db")
+	must(t, os.WriteFile(path, whole, 0o600))
+	must(t, damagedAfter(t, path))
+}
+
+// closedFile is the bytes of a whole database.
+func closedFile(t *testing.T) []byte {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "tether.db")
+	s := openAt(t, path, Options{})
+	for i := range 100 {
+		addDevice(t, s, fmt.Sprint(i))
+	}
+	must(t, s.Close())
+	whole, err := os.ReadFile(path)
+	must(t, err)
+	return whole
+}
+
+// What the time was too short for is told, and is no reason to refuse.
+func TestF36_LimitedTime(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tether.db")
+	must(t, os.WriteFile(path, closedFile(t), 0o600))
+	var told []string
+	s := openAt(t, path, Options{Check: 1, Log: func(msg string, _ error) { told = append(told, msg) }})
+	must(t, s.Close())
+	equal(t, "told", len(told), 1)
+}
+
+// A flipped bit in the write-ahead log would end it early, and lose what was
+// acknowledged; in its last transaction it cannot be told from a torn one.
+func TestF36_WriteAheadLog(t *testing.T) {
+	path, _ := lived(t)
+	db, err := os.ReadFile(path)
+	must(t, err)
+	log, err := os.ReadFile(path + "-wal")
+	must(t, err)
+	frames := (len(log) - logHeader) / (logFrame + 4096)
+	last := lastCommitBefore(log, frames-1) // its frames belong to the last transaction
+	try := func(change func([]byte) []byte) error {
+		copied := filepath.Join(t.TempDir(), "tether.db")
+		must(t, os.WriteFile(copied, db, 0o600))
+		must(t, os.WriteFile(copied+"-wal", change(bytes.Clone(log)), 0o600))
+		return damagedAfter(t, copied)
+	}
+	must(t, try(func(b []byte) []byte { return b }))
+	for range 20 {
+		at := logHeader + rand.IntN(last*(logFrame+4096)-logHeader)
+		err := try(func(b []byte) []byte { b[at] ^= 1 << rand.IntN(8); return b })
+		// A frame that seems to be of another round, or to commit nothing,
+		// hides only in the transaction before the last.
+		if !errors.Is(err, ErrDamaged) && at < logHeader+lastCommitBefore(log, last-1)*(logFrame+4096) {
+			t.Errorf("bit at %d: opened with %v", at, err)
+		}
+	}
+	must(t, try(func(b []byte) []byte { b[len(b)-5] ^= 1; return b }))
+	must(t, try(func(b []byte) []byte { return b[:len(b)-100] }))
+}
+
+// lastCommitBefore is the number of frames up to the last commit in the first n.
+func lastCommitBefore(log []byte, n int) int {
+	for n > 0 && bytes.Equal(log[logHeader+(n-1)*(logFrame+4096)+4:][:4], make([]byte, 4)) {
+		n--
+	}
+	return n
+}
+
+func FuzzLogReader(f *testing.F) {
+	f.Add([]byte{})
+	f.Add(append([]byte{0x37, 0x7f, 6, 0x82, 0, 0, 0, 0, 0, 0, 2}, make([]byte, 1000)...))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if l, ok := newLogReader(bytes.NewReader(b)); ok {
+			l.brokenInside()
+		}
+	})
+}
