@@ -77,7 +77,7 @@ func TestF34_KillAtRandomMoments(t *testing.T) {
 	orders, seqs := map[string]bool{}, map[string]int64{}
 	for range 10 {
 		crash(t, path, 20+rand.IntN(1500), orders, seqs)
-		s := openAt(t, path, Options{})
+		s := openAt(t, "sqlite:"+path, Options{})
 		checkAfterCrash(t, s, orders, seqs)
 		must(t, s.Close())
 		clear(orders) // those of one life are enough to look up
