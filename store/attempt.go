@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"database/sql/driver"
+	"fmt"
 	"slices"
 
 	"github.com/edgetether/tether/schema"
@@ -83,7 +85,9 @@ func (w *writer) transact(ctx context.Context, a *attempt) error {
 	}
 	a.events = t.events
 	err = sqlTx.Commit()
-	a.inDoubt = inDoubt(err)
+	if a.inDoubt = inDoubt(err); a.inDoubt { // whatever the driver says of it, the connection is at fault
+		err = fmt.Errorf("no answer to a commit: %w: %w", driver.ErrBadConn, err)
+	}
 	return err
 }
 

@@ -288,3 +288,18 @@ func TestDeleteDevice_HardwareIsFreeAgain(t *testing.T) {
 		equal(t, "log", kinds(log(t, s, "2")), "update ")
 	})
 }
+
+// What one engine takes and the other refuses, both take alike.
+func TestStorable_NULAndBrokenUTF8(t *testing.T) {
+	each(t, func(t *testing.T) {
+		s := open(t, Options{})
+		d := device("1")
+		d.Name, d.Description = "a\x00b", "c\xffd"
+		must(t, s.AddDevice(t.Context(), d, "", ""))
+		got, err := s.Device(t.Context(), all, "1")
+		must(t, err)
+		equal(t, "kept", got.Name+got.Description, "a\ufffdbc\ufffdd")
+		_, err = s.Credential(t.Context(), schema.LoginParams{SN: "\x00", Model: "\xff"}, start)
+		wantKind(t, err, schema.DeviceNotFound, "")
+	})
+}

@@ -82,7 +82,7 @@ func (t *tx) exec(text string, args ...any) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	res, err := st.ExecContext(t.ctx, args...)
+	res, err := st.ExecContext(t.ctx, storable(args)...)
 	if err != nil {
 		return 0, err
 	}
@@ -94,7 +94,7 @@ func (t *tx) rows(text string, args ...any) (*sql.Rows, error) {
 	if err != nil {
 		return nil, err
 	}
-	return st.QueryContext(t.ctx, args...)
+	return st.QueryContext(t.ctx, storable(args)...)
 }
 
 func (t *tx) row(text string, args ...any) scanner {
@@ -102,7 +102,7 @@ func (t *tx) row(text string, args ...any) scanner {
 	if err != nil {
 		return noRow{err}
 	}
-	return st.QueryRowContext(t.ctx, args...)
+	return st.QueryRowContext(t.ctx, storable(args)...)
 }
 
 // noRow is the row of a statement that could not be prepared.

@@ -90,11 +90,11 @@ type reader struct {
 }
 
 func (r reader) row(text string, args ...any) scanner {
-	return r.db.QueryRowContext(r.ctx, text, args...)
+	return r.db.QueryRowContext(r.ctx, text, storable(args)...)
 }
 
 func (r reader) rows(text string, args ...any) (*sql.Rows, error) {
-	return r.db.QueryContext(r.ctx, text, args...)
+	return r.db.QueryContext(r.ctx, text, storable(args)...)
 }
 
 // read runs fn on committed data. A read may be repeated; a fail-over leaves

@@ -33,6 +33,7 @@ type Server struct {
 	user    *syscall.Credential // nil: ours
 	more    []string            // settings
 	process *exec.Cmd           // nil: stopped
+	ended   chan struct{}       // closed when process has
 	schemas atomic.Int64
 }
 
@@ -119,8 +120,26 @@ func (s *Server) command(name string, args ...string) *exec.Cmd {
 }
 
 // Resume starts the server on what it has stored, after Stop or Crash, and
-// waits until it answers.
+// waits until it answers. After a crash it has to be tried until the last
+// process of the life before has found out that it is alone.
 func (s *Server) Resume() error {
+	ctx, cancel := context.WithTimeout(context.Background(), startTime)
+	defer cancel()
+	for {
+		if err := s.launch(); err != nil {
+			return err
+		}
+		if err := s.awaitAnswer(ctx); err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			text, _ := os.ReadFile(filepath.Join(s.dir, "log")) // what there is of it
+			return fmt.Errorf("pgtest: no answer\n%s", text)
+		}
+	}
+}
+
+func (s *Server) launch() error {
 	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return fmt.Errorf("pgtest: %w", err)
@@ -131,27 +150,30 @@ func (s *Server) Resume() error {
 	}
 	c := s.command("postgres", args...)
 	c.Stdout, c.Stderr = log, log
-	err = errors.Join(c.Start(), log.Close())
-	if err != nil {
+	if err := errors.Join(c.Start(), log.Close()); err != nil {
 		return fmt.Errorf("pgtest: %w", err)
 	}
-	s.process = c
-	return s.awaitAnswer()
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = c.Wait() }() // until end, or it ends by itself
+	s.process, s.ended = c, ended
+	return nil
 }
 
-func (s *Server) awaitAnswer() error {
-	ctx, cancel := context.WithTimeout(context.Background(), startTime)
-	defer cancel()
+// awaitAnswer returns an error when the process ends or ctx does.
+func (s *Server) awaitAnswer(ctx context.Context) error {
+	look := time.NewTicker(20 * time.Millisecond)
+	defer look.Stop()
 	for {
 		conn, err := pgx.Connect(ctx, s.URL(""))
 		if err == nil {
 			return conn.Close(ctx)
 		}
 		select {
-		case <-time.After(20 * time.Millisecond):
+		case <-look.C:
+		case <-s.ended:
+			return err
 		case <-ctx.Done():
-			text, _ := os.ReadFile(filepath.Join(s.dir, "log")) // what there is of it
-			return fmt.Errorf("pgtest: no answer: %w\n%s", err, text)
+			return err
 		}
 	}
 }
@@ -172,9 +194,10 @@ func (s *Server) Schema(ctx context.Context) (string, error) {
 	return s.URL(name), s.Exec(ctx, "CREATE SCHEMA "+name)
 }
 
-// Exec carries out an SQL statement as the superuser, on a connection of its own.
+// Exec carries out an SQL statement as the superuser, on a connection of its
+// own, also where a test has made sessions read-only.
 func (s *Server) Exec(ctx context.Context, text string, args ...any) error {
-	conn, err := pgx.Connect(ctx, s.URL(""))
+	conn, err := pgx.Connect(ctx, s.URL("")+"&default_transaction_read_only=off")
 	if err != nil {
 		return fmt.Errorf("pgtest: %w", err)
 	}
@@ -193,12 +216,9 @@ func (s *Server) end(signal syscall.Signal) error {
 		return nil
 	}
 	err := s.process.Process.Signal(signal)
-	var exit *exec.ExitError
-	if end := s.process.Wait(); !errors.As(end, &exit) { // how it ended is of no interest
-		err = errors.Join(err, end)
-	}
+	<-s.ended
 	s.process = nil
-	if err != nil {
+	if err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("pgtest: %w", err)
 	}
 	return nil
