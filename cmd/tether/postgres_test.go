@@ -244,3 +244,15 @@ func faultTime() time.Duration {
 	}
 	return 4 * time.Second
 }
+
+// The folder of the logs is never named after a URL, which may hold a password.
+func TestLogsBeside(t *testing.T) {
+	for database, want := range map[string]string{
+		"sqlite:/var/lib/tether/tether.db": "/var/lib/tether/logs", "sqlite:tether.db": "logs", "sqlite:data/tether.db": "data/logs",
+		"postgres://u:secret@h/x": "data/logs", "postgresql:///x": "data/logs",
+	} {
+		if got := logsBeside(database); got != want {
+			t.Errorf("%s: %s", database, got)
+		}
+	}
+}
