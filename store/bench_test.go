@@ -2,7 +2,6 @@ package store
 
 import (
 	"fmt"
-	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -29,29 +28,61 @@ func BenchmarkEvents(b *testing.B) {
 func BenchmarkBareBatch(b *testing.B) {
 	eachBench(b, func(b *testing.B) {
 		s := open(b, Options{})
-		db := s.engine.write
-		st, err := db.PrepareContext(b.Context(), "INSERT INTO events (device_id, seq, pos, at, kind, outcome, actor, detail) VALUES "+
-			strings.Repeat("(?,?,?,?,?,?,?,?),", maxRows-1)+"(?,?,?,?,?,?,?,?)")
-		must(b, err)
-		defer func() { _ = st.Close() }()
+		row := func(n int) []any {
+			e := note(fmt.Sprint(n%100), n)
+			return []any{e.DeviceID, n, n, e.Time, string(e.Kind), e.Outcome, e.By, string(e.Detail)}
+		}
 		b.ResetTimer()
 		n := 0
 		for n < b.N {
-			sqlTx, err := db.BeginTx(b.Context(), nil)
+			sqlTx, err := s.engine.write.BeginTx(b.Context(), nil)
 			must(b, err)
 			for range maxBatch / maxRows {
-				var args []any
+				var rows [][]any
 				for range maxRows {
-					e := note(fmt.Sprint(n%100), n)
-					args = append(args, e.DeviceID, n, n, e.Time, e.Kind, e.Outcome, e.By, string(e.Detail))
+					rows = append(rows, row(n))
 					n++
 				}
-				_, err := sqlTx.StmtContext(b.Context(), st).ExecContext(b.Context(), args...)
+				text, args := values("INSERT INTO events (device_id, seq, pos, at, kind, outcome, actor, detail) VALUES ", "", rows)
+				_, err := sqlTx.ExecContext(b.Context(), text, args...)
 				must(b, err)
 			}
 			must(b, sqlTx.Commit())
 		}
 		b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "events/s")
+	})
+}
+
+// BenchmarkBareInserts is what an engine gives to callers each of whom commits
+// a row by itself, as pgbench does: the floor of BenchmarkOrders, which commits
+// two times and writes four rows.
+func BenchmarkBareInserts(b *testing.B) {
+	eachBench(b, func(b *testing.B) {
+		s := open(b, Options{})
+		const callers = 64
+		db := s.engine.write
+		if !s.engine.local {
+			keep(db, callers)
+		}
+		var next atomic.Int64
+		done := make(chan error)
+		b.ResetTimer()
+		for range callers {
+			go func() {
+				for n := next.Add(1); n <= int64(b.N); n = next.Add(1) {
+					_, err := db.ExecContext(b.Context(), "INSERT INTO event_seq (device_id, seq) VALUES ($1, $2)", fmt.Sprint(n), n)
+					if err != nil {
+						done <- err
+						return
+					}
+				}
+				done <- nil
+			}()
+		}
+		for range callers {
+			must(b, <-done)
+		}
+		b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "inserts/s")
 	})
 }
 

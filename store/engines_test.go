@@ -57,23 +57,48 @@ func sqliteURL(t testing.TB) string {
 	return "sqlite:" + filepath.Join(t.TempDir(), "new", "tether.db")
 }
 
-// shared is the PostgreSQL of this run, made for the first test that asks.
-var shared = sync.OnceValues(func() (*pgtest.Server, error) { return pgtest.Start() })
+// shared is the PostgreSQL of this run, made for the first test that asks;
+// flushing is that of the benchmarks, which flushes its commits.
+var (
+	shared   = newServer()
+	flushing = newServer("fsync=on", "full_page_writes=on")
+)
+
+// server starts when it is asked for, once.
+type server struct {
+	start   func() (*pgtest.Server, error)
+	started *pgtest.Server
+}
+
+func newServer(settings ...string) *server {
+	s := new(server)
+	s.start = sync.OnceValues(func() (_ *pgtest.Server, err error) {
+		s.started, err = pgtest.Start(settings...)
+		return s.started, err
+	})
+	return s
+}
 
 func postgres(t testing.TB) *pgtest.Server {
 	t.Helper()
-	s, err := shared()
+	which := shared
+	if _, ok := t.(*testing.B); ok {
+		which = flushing
+	}
+	s, err := which.start()
 	must(t, err)
 	return s
 }
 
-// suite is a run of the tests that stops the server after it.
+// suite is a run of the tests that stops the servers after it.
 type suite struct{ m *testing.M }
 
 func (s suite) Run() int {
 	code := s.m.Run()
-	if server, err := shared(); err == nil {
-		_ = server.Close()
+	for _, which := range []*server{shared, flushing} {
+		if which.started != nil {
+			_ = which.started.Close()
+		}
 	}
 	return code
 }
