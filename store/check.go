@@ -49,7 +49,7 @@ func Check(ctx context.Context, url string) (findings []string, err error) {
 	if err := logDamage(url); err != nil {
 		findings = append(findings, err.Error())
 	}
-	db, err := openFile(url)
+	db, err := openToRead(url)
 	if err != nil {
 		return nil, err
 	}

@@ -11,10 +11,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/edgetether/tether/schema"
+	"github.com/edgetether/tether/store/pgtest"
 )
 
 // crashChild is the environment variable that makes the test binary the child.
@@ -85,7 +87,7 @@ func crashLoad(s *Store, id string) error {
 func TestF34_KillAtRandomMoments(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tether.db")
 	a := noAcks()
-	for range 10 {
+	for range crashes(10) {
 		crash(t, path, 20+rand.IntN(1500), a)
 		must(t, a.keptIn(t.Context(), path))
 		equal(t, "findings", fmt.Sprint(checked(t, path)), "[]")
@@ -98,6 +100,89 @@ func (e *engine) setMode(mode string) {
 	e.write.SetMaxOpenConns(1)
 	if _, err := e.write.Exec("PRAGMA synchronous = " + mode); err != nil {
 		fmt.Println("fail", err)
+	}
+}
+
+// crashes is how many moments are tried: more where there is time for it.
+func crashes(n int) int {
+	if os.Getenv("TETHER_SOAK") != "" {
+		return 200
+	}
+	return n
+}
+
+// PostgreSQL, which flushes its commits, is killed under the store at random
+// moments: the store lives, and all that it acknowledged is there.
+func TestF34_PostgresIsKilled(t *testing.T) {
+	server, err := pgtest.Start("fsync=on", "full_page_writes=on")
+	must(t, err)
+	defer func() { must(t, server.Close()) }()
+	database, err := server.Schema(t.Context())
+	must(t, err)
+	var told seen
+	s := openURL(t, database, Options{OnEvents: told.add})
+	const devices = 4
+	acked := make(chan schema.Order, 1000)
+	stop := make(chan struct{})
+	var load sync.WaitGroup
+	for i := range devices {
+		addDevice(t, s, fmt.Sprint(i))
+		claim(t, s, claimOf(fmt.Sprint(i), 1))
+		load.Go(func() { loadThroughCrashes(t, s, fmt.Sprint(i), acked, stop) })
+	}
+	var orders []string
+	for range crashes(4) {
+		for range rand.IntN(200) {
+			orders = append(orders, (<-acked).OrderID)
+		}
+		must(t, server.Crash())
+		must(t, server.Resume())
+		awaitReady(t, s)
+	}
+	close(stop)
+	go func() { load.Wait(); close(acked) }()
+	for o := range acked {
+		orders = append(orders, o.OrderID)
+	}
+	for _, id := range orders {
+		o, err := s.Order(t.Context(), all, id)
+		must(t, err)
+		equal(t, "acknowledged order "+id, o.State, schema.OrderSucceeded)
+	}
+	logged := 0
+	for i := range devices {
+		logged += len(log(t, s, fmt.Sprint(i))) // which fails where a number is missing
+	}
+	equal(t, "told", len(told.events), logged)
+	t.Logf("%d orders acknowledged", len(orders))
+}
+
+// loadThroughCrashes gives and ends orders of a device; each that is
+// acknowledged goes to acked. Whatever fails, fails as an outage.
+func loadThroughCrashes(t *testing.T, s *Store, id string, acked chan<- schema.Order, stop <-chan struct{}) {
+	for n := 0; ; n++ {
+		select {
+		case <-stop:
+			return
+		default:
+		}
+		orderID := fmt.Sprint(id, "-", n)
+		err := begin(s, intentOf(orderID, id, 1))
+		for schema.KindOf(err) == schema.StoreUnavailable { // it may be there: the same again
+			err = begin(s, intentOf(orderID, id, 1))
+		}
+		var o schema.Order
+		if err == nil {
+			o, err = end(s, schema.Outcome{OrderID: orderID, DeviceID: id, State: schema.OrderSucceeded, Now: start})
+			for schema.KindOf(err) == schema.StoreUnavailable {
+				o, err = end(s, schema.Outcome{OrderID: orderID, DeviceID: id, State: schema.OrderSucceeded, Now: start})
+			}
+		}
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		acked <- o
 	}
 }
 

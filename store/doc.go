@@ -5,8 +5,10 @@
 //
 // One database behind one type, Store, in SQL that SQLite and PostgreSQL both
 // read: $1 placeholders, times as BIGINT milliseconds, JSON as TEXT, INSERT …
-// ON CONFLICT, RETURNING. Only open.go and errors.go know which engine it is;
-// file.go, damage.go and walog.go are about the file that SQLite keeps.
+// ON CONFLICT, RETURNING. Only what opens an engine (open_sqlite.go,
+// open_postgres.go) and what tells its errors apart (errors.go) know which one
+// it is; file.go, damage.go and walog.go are about the file that SQLite keeps.
+// The suite of tests runs on both.
 // Secrets makes and checks credentials; the database holds hashes alone.
 // The store never reads the clock: times are arguments.
 //
@@ -25,6 +27,12 @@
 //     outage, in a bounded buffer; what that drops is counted, and told by one
 //     events_lost event for each device once the store is back.
 //
+// Each transaction leaves its number in a row of the writer's own. When a
+// COMMIT gets no answer, that row tells what became of it (attempt.go): the
+// batch is acknowledged, or repeated, but never both. As long as the row cannot
+// be read the writer writes nothing else. Faults that another try may cure at
+// once, a lost connection or a deadlock, get it; their connection is given up.
+//
 // A refusal (a schema.Error) is an answer, not a fault: the change that makes
 // it has written nothing, and its neighbours go on. Any other error rolls the
 // batch back. If the database is unavailable, all of the batch is; otherwise
@@ -36,7 +44,7 @@
 //
 // # What a caller may believe
 //
-// A nil error means that the change is on the disk (synchronous=FULL). An
+// A nil error means that the change is on the disk (SQLite: synchronous=FULL). An
 // error of kind StoreUnavailable means that it may or may not be: also where a
 // context ended first. After a failed flush of the disk nothing more is
 // acknowledged until the process opens the database anew, because what the

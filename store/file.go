@@ -13,9 +13,9 @@ import (
 	"modernc.org/sqlite"
 )
 
-// openFile opens a database file that is there to read alone: nothing is made,
+// openToRead opens a database file that is there to read alone: nothing is made,
 // converted or brought to another form, so that a backup can be looked at too.
-func openFile(rawURL string) (*sql.DB, error) {
+func openToRead(rawURL string) (*sql.DB, error) {
 	path, ok := strings.CutPrefix(rawURL, "sqlite:")
 	if !ok {
 		return nil, errors.New(`store: only the file of an SQLite database, "sqlite:PATH", can be read so; PostgreSQL has tools of its own`)
@@ -45,7 +45,7 @@ func Backup(ctx context.Context, url, file string) error {
 	if _, err := os.Lstat(file); err == nil {
 		return fmt.Errorf("store: %s is there already", file)
 	}
-	db, err := openFile(url)
+	db, err := openToRead(url)
 	if err != nil {
 		return err
 	}

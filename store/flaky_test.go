@@ -68,7 +68,7 @@ func openFlaky(t testing.TB, path string, o Options) (*Store, *flaky) {
 	f := &flaky{source: dataSource(path, "_txlock=immediate"), driver: e.write.Driver()}
 	must(t, e.write.Close())
 	e.write = sql.OpenDB(f)
-	s.writer = startWriter(e.write, o)
+	s.writer = startWriter(e, o)
 	return s, f
 }
 

@@ -22,71 +22,79 @@ func history(t *testing.T, s *Store) int {
 // A report that is kept is a row of the history and an event of the log, and
 // goes with its device; its event stays.
 func TestSample_HistoryAndLog(t *testing.T) {
-	s := open(t, Options{})
-	addDevice(t, s, "1")
-	total := 1673.0
-	m := schema.Sample{DeviceID: "1", Time: start + 7, Status: schema.StatusInfo{
-		CPU: &schema.CPUInfo{}, Memory: &schema.MemoryInfo{Total: &total}, Disk: &schema.DiskInfo{},
-		Custom: schema.RawObject(`{"uses":12}`),
-	}}
-	s.Sample(m)
-	events := log(t, s, "1")
-	equal(t, "log", kinds(events), "update status ")
-	equal(t, "time", events[1].Time, start+7)
-	equal(t, "detail", string(events[1].Detail),
-		`{"CPU_info":{},"Memory_info":{"total_memory_mb":1673},"Disk_info":{},"custom":{"uses":12}}`)
-	equal(t, "rows", history(t, s), 1)
-	s.Sample(m) // of the same instant: one row
-	equal(t, "log", kinds(log(t, s, "1")), "update status status ")
-	equal(t, "rows", history(t, s), 1)
-	must(t, s.DeleteDevice(t.Context(), all, "1", "", start))
-	equal(t, "rows", history(t, s), 0)
+	each(t, func(t *testing.T) {
+		s := open(t, Options{})
+		addDevice(t, s, "1")
+		total := 1673.0
+		m := schema.Sample{DeviceID: "1", Time: start + 7, Status: schema.StatusInfo{
+			CPU: &schema.CPUInfo{}, Memory: &schema.MemoryInfo{Total: &total}, Disk: &schema.DiskInfo{},
+			Custom: schema.RawObject(`{"uses":12}`),
+		}}
+		s.Sample(m)
+		events := log(t, s, "1")
+		equal(t, "log", kinds(events), "update status ")
+		equal(t, "time", events[1].Time, start+7)
+		equal(t, "detail", string(events[1].Detail),
+			`{"CPU_info":{},"Memory_info":{"total_memory_mb":1673},"Disk_info":{},"custom":{"uses":12}}`)
+		equal(t, "rows", history(t, s), 1)
+		s.Sample(m) // of the same instant: one row
+		equal(t, "log", kinds(log(t, s, "1")), "update status status ")
+		equal(t, "rows", history(t, s), 1)
+		must(t, s.DeleteDevice(t.Context(), all, "1", "", start))
+		equal(t, "rows", history(t, s), 0)
+	})
 }
 
 // A report whose own object is no JSON is one bad row.
 func TestSample_BadObject(t *testing.T) {
-	s := open(t, Options{})
-	release := blocked(s)
-	s.Record(note("1", 1))
-	s.Sample(schema.Sample{DeviceID: "1", Status: schema.StatusInfo{Custom: schema.RawObject(`{`)}})
-	s.Record(note("1", 2))
-	release()
-	equal(t, "log", kinds(log(t, s, "1")), "login_failed login_failed ")
-	equal(t, "rows", history(t, s), 0)
+	each(t, func(t *testing.T) {
+		s := open(t, Options{})
+		release := blocked(s)
+		s.Record(note("1", 1))
+		s.Sample(schema.Sample{DeviceID: "1", Status: schema.StatusInfo{Custom: schema.RawObject(`{`)}})
+		s.Record(note("1", 2))
+		release()
+		equal(t, "log", kinds(log(t, s, "1")), "login_failed login_failed ")
+		equal(t, "rows", history(t, s), 0)
+	})
 }
 
 func TestRecord_NoDetailIsAnEmptyObject(t *testing.T) {
-	s := open(t, Options{})
-	s.Record(schema.Event{DeviceID: "1", Kind: schema.EventUpload, By: byServer, Outcome: "failed"})
-	equal(t, "detail", string(log(t, s, "1")[0].Detail), "{}")
+	each(t, func(t *testing.T) {
+		s := open(t, Options{})
+		s.Record(schema.Event{DeviceID: "1", Kind: schema.EventUpload, By: byServer, Outcome: "failed"})
+		equal(t, "detail", string(log(t, s, "1")[0].Detail), "{}")
+	})
 }
 
 // The buffer of an outage is bounded on both sides of its limit.
 func TestMaxPending_Bound(t *testing.T) {
-	const limit = 5
-	for _, n := range []int{limit, limit + 1} {
-		s := open(t, Options{MaxPending: limit})
-		release := blocked(s)
-		for i := range n {
-			s.Record(note("1", i))
-		}
-		release()
-		events := log(t, s, "1")
-		lost := 0
-		for _, e := range events {
-			if e.Kind == schema.EventLost {
-				lost++
+	each(t, func(t *testing.T) {
+		const limit = 5
+		for _, n := range []int{limit, limit + 1} {
+			s := open(t, Options{MaxPending: limit})
+			release := blocked(s)
+			for i := range n {
+				s.Record(note("1", i))
 			}
+			release()
+			events := log(t, s, "1")
+			lost := 0
+			for _, e := range events {
+				if e.Kind == schema.EventLost {
+					lost++
+				}
+			}
+			equal(t, "events_lost", lost, n-limit)
+			equal(t, "events", len(events), n)
 		}
-		equal(t, "events_lost", lost, n-limit)
-		equal(t, "events", len(events), n)
-	}
+	})
 }
 
 // Damage is found and told as such: never a wrong answer, never an OK.
 func TestF36_DamagedPages(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tether.db")
-	s := openAt(t, path, Options{})
+	s := openAt(t, "sqlite:"+path, Options{})
 	addDevice(t, s, "1")
 	must(t, s.Close())
 	whole, err := os.ReadFile(path)
@@ -112,7 +120,7 @@ func TestF36_DamagedPages(t *testing.T) {
 // The write-ahead log is cut while readers come and go.
 func TestF37_WriteAheadLogIsBounded(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tether.db")
-	s := openAt(t, path, Options{})
+	s := openAt(t, "sqlite:"+path, Options{})
 	addDevice(t, s, "1")
 	big, empty := string(bytes.Repeat([]byte("x"), 400_000)), ""
 	for range 100 { // 40 MB in all

@@ -4,42 +4,63 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
-	"errors"
+	"time"
 )
+
+// patience is longer than any of a server's own limits of time: who does not
+// answer by then is not there.
+const patience = 15 * time.Second
 
 // link is the writer's connection and what is prepared on it. The writer's
 // goroutine alone uses it.
 type link struct {
 	db     *sql.DB
+	local  bool // see engine
 	conn   *sql.Conn
 	byText map[string]*sql.Stmt
 }
 
 // begin starts a transaction, on a new connection if there is none.
 func (l *link) begin(ctx context.Context) (*sql.Tx, error) {
-	if l.conn == nil {
-		conn, err := l.db.Conn(ctx)
-		if err != nil {
-			return nil, err
-		}
-		l.conn, l.byText = conn, map[string]*sql.Stmt{}
+	if err := l.open(ctx); err != nil {
+		return nil, err
 	}
 	return l.conn.BeginTx(ctx, nil)
 }
 
-// drop gives the connection up because of err (nil: at the end), so that the
-// next transaction begins on one that nothing is known to be wrong with. A
-// connection that database/sql itself found dead took its statements along.
-func (l *link) drop(err error) {
-	if !errors.Is(err, driver.ErrBadConn) {
+func (l *link) open(ctx context.Context) error {
+	if l.conn != nil {
+		return nil
+	}
+	conn, err := l.db.Conn(ctx)
+	if err == nil {
+		l.conn, l.byText = conn, map[string]*sql.Stmt{}
+	}
+	return err
+}
+
+// drop gives the connection up, for good: the next transaction begins on one
+// that nothing is known to be wrong with.
+func (l *link) drop() {
+	if l.conn == nil {
+		return
+	}
+	if l.local && l.conn.Raw(func(any) error { return nil }) == nil { // else it took them along
 		for _, st := range l.byText {
 			_ = st.Close()
 		}
 	}
-	if l.conn != nil {
-		_ = l.conn.Close()
-	}
+	_ = l.conn.Raw(func(any) error { return driver.ErrBadConn }) // so it is closed, not kept
+	_ = l.conn.Close()
 	l.conn, l.byText = nil, nil
+}
+
+// patient is a context that ends when the engine must be taken for gone.
+func (l *link) patient() (context.Context, context.CancelFunc) {
+	if l.local {
+		return context.WithCancel(context.Background())
+	}
+	return context.WithTimeout(context.Background(), patience)
 }
 
 // prepared prepares each text once for the life of the connection. A prepared
@@ -61,7 +82,7 @@ func (t *tx) exec(text string, args ...any) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	res, err := st.ExecContext(t.ctx, args...)
+	res, err := st.ExecContext(t.ctx, storable(args)...)
 	if err != nil {
 		return 0, err
 	}
@@ -73,16 +94,21 @@ func (t *tx) rows(text string, args ...any) (*sql.Rows, error) {
 	if err != nil {
 		return nil, err
 	}
-	return st.QueryContext(t.ctx, args...)
+	return st.QueryContext(t.ctx, storable(args)...)
 }
 
-func (t *tx) row(text string, args ...any) *sql.Row {
+func (t *tx) row(text string, args ...any) scanner {
 	st, err := t.link.prepared(t.ctx, text)
 	if err != nil {
-		return t.link.conn.QueryRowContext(t.ctx, text, args...) // which tells the same error
+		return noRow{err}
 	}
-	return st.QueryRowContext(t.ctx, args...)
+	return st.QueryRowContext(t.ctx, storable(args)...)
 }
+
+// noRow is the row of a statement that could not be prepared.
+type noRow struct{ err error }
+
+func (r noRow) Scan(...any) error { return r.err }
 
 // touched turns a count of rows into a refusal where there is none.
 func touched(n int64, err error, missing error) error {

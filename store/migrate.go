@@ -64,15 +64,15 @@ func (s *Store) MigrationStatus(ctx context.Context) ([]Migration, error) {
 	return list, nil
 }
 
-// migrations run on a connection of the writing pool that the writer does not
-// hold. Go migrations registered by a program that embeds this package are not
+// migrations run on a connection that the writer does not hold. Go migrations registered by a program that embeds this package are not
 // ours: the global registry is left out.
 func (s *Store) migrations() (*goose.Provider, error) {
 	files, err := fs.Sub(migrationFiles, "migrations")
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
-	p, err := goose.NewProvider(s.engine.dialect, s.engine.write, files, goose.WithDisableGlobalRegistry(true))
+	options := append([]goose.ProviderOption{goose.WithDisableGlobalRegistry(true)}, s.engine.goose...)
+	p, err := goose.NewProvider(s.engine.dialect, s.engine.steps, files, options...)
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}

@@ -4,84 +4,52 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
-	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/pressly/goose/v3"
-	_ "modernc.org/sqlite" // the driver "sqlite"
 )
 
-// engine is an opened database: a connection that the writer holds and one for
-// migrations, a few for readers, and the dialect that migrations are recorded in.
+// engine is an opened database: a connection that the writer holds, a few for
+// readers, one for migrations, and the little in which engines differ. What
+// fills it in is in open_sqlite.go and open_postgres.go.
 type engine struct {
-	write   *sql.DB
-	read    *sql.DB
-	dialect goose.Dialect
+	write *sql.DB
+	read  *sql.DB
+	steps *sql.DB // without limits of time: a migration may take long
+
+	dialect goose.Dialect          // that migrations are recorded in
+	goose   []goose.ProviderOption // more of the engine's own
+	// local is an engine in this process: it always answers, and wants its
+	// statements closed before their connection.
+	local bool
 }
 
 // readers is the number of connections that read at once.
 const readers = 4
 
-// openEngine opens what rawURL names. SQLite is the one engine there is now.
+var errURL = errors.New(`store: the database must be given as "sqlite:PATH" or "postgres://…"`)
+
+// openEngine opens what rawURL names.
 func openEngine(rawURL string) (*engine, error) {
-	path, ok := strings.CutPrefix(rawURL, "sqlite:")
-	if !ok || path == "" || path == ":memory:" {
-		return nil, errors.New(`store: the database must be given as "sqlite:PATH"`)
+	scheme, rest, _ := strings.Cut(rawURL, ":")
+	switch scheme {
+	case "sqlite":
+		return openSQLite(rest)
+	case "postgres", "postgresql":
+		return openPostgres(rawURL)
 	}
-	if err := prepareFile(path); err != nil {
-		return nil, err
-	}
-	e := &engine{dialect: goose.DialectSQLite3}
-	var err error
-	if e.write, err = openPool(path, 2, "_txlock=immediate"); err != nil {
-		return nil, err
-	}
-	if e.read, err = openPool(path, readers, "_pragma=query_only(1)"); err != nil {
-		return nil, errors.Join(err, e.write.Close())
-	}
-	return e, nil
+	return nil, errURL
 }
 
-// prepareFile makes the folder and the file, so that nobody else may read
-// them from the first byte on; SQLite gives its side files the file's mode.
-func prepareFile(path string) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return fmt.Errorf("store: %w", err)
-	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return fmt.Errorf("store: %w", err)
-	}
-	return errors.Join(f.Chmod(0o600), f.Close())
-}
-
-// openPool opens n connections that are kept.
-func openPool(path string, n int, extra string) (*sql.DB, error) {
-	db, err := sql.Open("sqlite", dataSource(path, extra))
-	if err != nil {
-		return nil, fmt.Errorf("store: %w", err)
-	}
+// keep has db hold n connections, and never more.
+func keep(db *sql.DB, n int) *sql.DB {
 	db.SetMaxOpenConns(n)
 	db.SetMaxIdleConns(n)
-	return db, nil
-}
-
-// dataSource is how the driver wants to be told. A commit is on the disk when
-// it returns (synchronous); another process that holds the lock, a backup say,
-// is waited for (busy_timeout); the write-ahead log is cut after it has grown.
-// An immediate transaction (extra, for the writer) takes the lock when it
-// begins, so that it cannot fail half-way for want of it.
-func dataSource(path, extra string) string {
-	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + extra +
-		"&_pragma=busy_timeout(2000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)" +
-		"&_pragma=foreign_keys(1)&_pragma=journal_size_limit(67108864)&_pragma=cache_size(-16384)"
+	return db
 }
 
 // ping proves that both pools can open their connections, the writer first:
-// it is the one that may switch the file to write-ahead logging.
+// it is the one that may switch an SQLite file to write-ahead logging.
 func (e *engine) ping(ctx context.Context) error {
 	if err := e.write.PingContext(ctx); err != nil {
 		return unavailable(err)
@@ -93,5 +61,5 @@ func (e *engine) ping(ctx context.Context) error {
 }
 
 func (e *engine) close() error {
-	return errors.Join(e.read.Close(), e.write.Close())
+	return errors.Join(e.read.Close(), e.steps.Close(), e.write.Close())
 }

@@ -16,8 +16,8 @@ func aged(t testing.TB, s *Store, id string, offsets ...int64) {
 	flushed(t, s)
 }
 
-// kept lists the numbers of a device's events, oldest first.
-func kept(t testing.TB, s *Store, id string) string {
+// numbersOf lists the numbers of a device's events, oldest first.
+func numbersOf(t testing.TB, s *Store, id string) string {
 	t.Helper()
 	l, err := s.ListEvents(t.Context(), all, schema.EventFilter{DeviceID: id}, schema.Page{Limit: 1000})
 	must(t, err)
@@ -43,9 +43,9 @@ func TestRemoveEvents_OldestFirstWithoutGap(t *testing.T) {
 	equal(t, "removed", removed(t, n, err), 0)
 	n, err = s.RemoveEvents(t.Context(), start+20) // but not what is of that instant
 	equal(t, "removed", removed(t, n, err), 3)
-	equal(t, "kept", kept(t, s, "1")+"/ "+kept(t, s, "2"), "3 4 / 2 3 ")
+	equal(t, "kept", numbersOf(t, s, "1")+"/ "+numbersOf(t, s, "2"), "3 4 / 2 3 ")
 	aged(t, s, "1", 40)
-	equal(t, "goes on", kept(t, s, "1"), "3 4 5 ")
+	equal(t, "goes on", numbersOf(t, s, "1"), "3 4 5 ")
 }
 
 // A clock that was set back for a while makes no hole: what came after a
@@ -56,7 +56,7 @@ func TestRemoveEvents_ClockSetBack(t *testing.T) {
 	aged(t, s, "1", 100, 10, 110)
 	n, err := s.RemoveEvents(t.Context(), start+50)
 	equal(t, "removed", removed(t, n, err), 1)
-	equal(t, "kept", kept(t, s, "1"), "2 3 4 ")
+	equal(t, "kept", numbersOf(t, s, "1"), "2 3 4 ")
 }
 
 // The last event of all stays, for the next start to set its clock against.
@@ -73,7 +73,7 @@ func TestRemoveEvents_LastStays(t *testing.T) {
 	newest, err := s.Newest(t.Context())
 	must(t, err)
 	equal(t, "newest", newest, start+5)
-	equal(t, "kept", kept(t, s, "1")+kept(t, s, "2"), "2 ")
+	equal(t, "kept", numbersOf(t, s, "1")+numbersOf(t, s, "2"), "2 ")
 }
 
 func TestRemove_InBatches(t *testing.T) {
@@ -154,5 +154,5 @@ func TestRemove_ForgetsDeletedDevices(t *testing.T) {
 	_, err = s.ListEvents(t.Context(), all, schema.EventFilter{DeviceID: "1"}, schema.Page{})
 	wantKind(t, err, schema.DeviceNotFound, "")
 	aged(t, s, "2", 400)
-	equal(t, "kept", kept(t, s, "2"), "2 ")
+	equal(t, "kept", numbersOf(t, s, "2"), "2 ")
 }

@@ -40,8 +40,9 @@ type Store struct {
 	writer *writer
 }
 
-// Open opens the database that url names: "sqlite:PATH" makes the folder and
-// the file if need be, for this user's eyes only.
+// Open opens the database that url names. "sqlite:PATH" makes the folder and
+// the file if need be, for this user's eyes only; "postgres://…" is a database
+// that is there, with the settings of its connections as libpq knows them.
 func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	e, err := openEngine(url)
 	if err != nil {
@@ -56,7 +57,7 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 			return nil, errors.Join(err, e.close())
 		}
 	}
-	s.writer = startWriter(e.write, o)
+	s.writer = startWriter(e, o)
 	return s, nil
 }
 
@@ -82,7 +83,7 @@ func (s *Store) Ready(ctx context.Context) error {
 
 // querier reads: from the readers' connections, or inside a transaction.
 type querier interface {
-	row(text string, args ...any) *sql.Row
+	row(text string, args ...any) scanner
 	rows(text string, args ...any) (*sql.Rows, error)
 }
 
@@ -92,19 +93,25 @@ type reader struct {
 	db  *sql.DB
 }
 
-func (r reader) row(text string, args ...any) *sql.Row {
-	return r.db.QueryRowContext(r.ctx, text, args...)
+func (r reader) row(text string, args ...any) scanner {
+	return r.db.QueryRowContext(r.ctx, text, storable(args)...)
 }
 
 func (r reader) rows(text string, args ...any) (*sql.Rows, error) {
-	return r.db.QueryContext(r.ctx, text, args...)
+	return r.db.QueryContext(r.ctx, text, storable(args)...)
 }
 
-// read runs fn on committed data.
-func read[T any](ctx context.Context, s *Store, fn func(querier) (T, error)) (T, error) {
+// read runs fn on committed data. A read may be repeated; a fail-over leaves
+// as many dead connections as there are readers.
+func read[T any](ctx context.Context, s *Store, fn func(querier) (T, error)) (v T, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	v, err := fn(reader{ctx: ctx, db: s.engine.read})
+	for range readers + 1 {
+		v, err = fn(reader{ctx: ctx, db: s.engine.read})
+		if faultOf(err) != passing {
+			break
+		}
+	}
 	return v, outward(err)
 }
 

@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 	if path := os.Getenv(crashChild); path != "" {
 		os.Exit(runCrashChild(path))
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(suite{m})
 }
 
 // start is the instant of the tests' first change; the store has no clock.
@@ -41,10 +41,16 @@ func (s *seen) add(es []schema.Event) {
 	s.events = append(s.events, es...)
 }
 
-// open opens a new database that is closed with the test.
+// open opens a new database of the test's engine, which is closed with the test.
 func open(t testing.TB, o Options) *Store {
 	t.Helper()
-	s := openAt(t, filepath.Join(t.TempDir(), "new", "tether.db"), o)
+	return openURL(t, newDatabase(t), o)
+}
+
+// openURL is openAt for as long as the test.
+func openURL(t testing.TB, url string, o Options) *Store {
+	t.Helper()
+	s := openAt(t, url, o)
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
 			t.Errorf("close: %v", err)
@@ -53,13 +59,11 @@ func open(t testing.TB, o Options) *Store {
 	return s
 }
 
-func openAt(t testing.TB, path string, o Options) *Store {
+func openAt(t testing.TB, url string, o Options) *Store {
 	t.Helper()
 	o.Migrate = true
-	s, err := Open(t.Context(), "sqlite:"+path, o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s, err := Open(t.Context(), url, o)
+	must(t, err)
 	return s
 }
 
@@ -212,7 +216,7 @@ func TestOpen_UnwritablePlace(t *testing.T) {
 func TestT39_FilesAreForTheirUserOnly(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data ? 100%")
 	path := filepath.Join(dir, "te#ther.db")
-	s := openAt(t, path, Options{})
+	s := openAt(t, "sqlite:"+path, Options{})
 	addDevice(t, s, "1")
 	for name, want := range map[string]os.FileMode{dir: 0o700, path: 0o600, path + "-wal": 0o600} {
 		info, err := os.Stat(name)
@@ -223,70 +227,78 @@ func TestT39_FilesAreForTheirUserOnly(t *testing.T) {
 }
 
 func TestOpen_KeepsWhatWasStored(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "tether.db")
-	s := openAt(t, path, Options{})
-	addDevice(t, s, "1")
-	must(t, s.Close())
-	s = openAt(t, path, Options{})
-	d, err := s.Device(t.Context(), all, "1")
-	must(t, err)
-	equal(t, "name", d.Name, "press-1")
-	must(t, s.Close())
+	each(t, func(t *testing.T) {
+		url := newDatabase(t)
+		s := openAt(t, url, Options{})
+		addDevice(t, s, "1")
+		must(t, s.Close())
+		s = openAt(t, url, Options{})
+		d, err := s.Device(t.Context(), all, "1")
+		must(t, err)
+		equal(t, "name", d.Name, "press-1")
+		must(t, s.Close())
+	})
 }
 
 func TestClose_LaterCallsFail(t *testing.T) {
-	s := openAt(t, filepath.Join(t.TempDir(), "tether.db"), Options{})
-	addDevice(t, s, "1")
-	must(t, s.Close())
-	wantKind(t, s.AddDevice(t.Context(), device("2"), "", ""), schema.StoreUnavailable, "")
-	wantKind(t, begin(s, intentOf("o", "1", 1)), schema.StoreUnavailable, "")
-	wantKind(t, s.Ready(t.Context()), schema.StoreUnavailable, "")
-	s.Record(schema.Event{DeviceID: "1"}) // goes nowhere, harms nothing
-	if _, err := s.Device(t.Context(), all, "1"); err == nil {
-		t.Fatal("read from a closed database")
-	}
+	each(t, func(t *testing.T) {
+		s := openAt(t, newDatabase(t), Options{})
+		addDevice(t, s, "1")
+		must(t, s.Close())
+		wantKind(t, s.AddDevice(t.Context(), device("2"), "", ""), schema.StoreUnavailable, "")
+		wantKind(t, begin(s, intentOf("o", "1", 1)), schema.StoreUnavailable, "")
+		wantKind(t, s.Ready(t.Context()), schema.StoreUnavailable, "")
+		s.Record(schema.Event{DeviceID: "1"}) // goes nowhere, harms nothing
+		if _, err := s.Device(t.Context(), all, "1"); err == nil {
+			t.Fatal("read from a closed database")
+		}
+	})
 }
 
 func TestClose_CommitsWhatIsQueued(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "tether.db")
-	s := openAt(t, path, Options{})
-	addDevice(t, s, "1")
-	for range 3 * maxBatch {
-		s.Record(schema.Event{DeviceID: "1", Kind: schema.EventLoginFailed})
-	}
-	must(t, s.Close())
-	s = openAt(t, path, Options{})
-	equal(t, "events", len(log(t, s, "1")), 1+3*maxBatch)
-	must(t, s.Close())
+	each(t, func(t *testing.T) {
+		url := newDatabase(t)
+		s := openAt(t, url, Options{})
+		addDevice(t, s, "1")
+		for range 3 * maxBatch {
+			s.Record(schema.Event{DeviceID: "1", Kind: schema.EventLoginFailed})
+		}
+		must(t, s.Close())
+		s = openAt(t, url, Options{})
+		equal(t, "events", len(log(t, s, "1")), 1+3*maxBatch)
+		must(t, s.Close())
+	})
 }
 
 func TestMigrations_DownAndUp(t *testing.T) {
-	s := open(t, Options{})
-	must(t, s.Ready(t.Context()))
-	addDevice(t, s, "1")
-	must(t, s.MigrateDown(t.Context()))
-	must(t, s.Ready(t.Context())) // the first step's tables are enough for that
-	must(t, s.MigrateDown(t.Context()))
-	if s.Ready(t.Context()) == nil {
-		t.Fatal("ready without tables")
-	}
-	steps, err := s.MigrationStatus(t.Context())
-	must(t, err)
-	equal(t, "steps", len(steps), 2)
-	equal(t, "first", steps[0], Migration{Version: 1, File: "00001_begin.sql"})
-	must(t, s.Migrate(t.Context()))
-	steps, err = s.MigrationStatus(t.Context())
-	must(t, err)
-	equal(t, "applied", steps[0].Applied, true)
-	addDevice(t, s, "1")
-	must(t, s.Ready(t.Context()))
+	each(t, func(t *testing.T) {
+		s := open(t, Options{})
+		must(t, s.Ready(t.Context()))
+		addDevice(t, s, "1")
+		must(t, s.MigrateDown(t.Context()))
+		must(t, s.Ready(t.Context())) // the first step's tables are enough for that
+		must(t, s.MigrateDown(t.Context()))
+		if s.Ready(t.Context()) == nil {
+			t.Fatal("ready without tables")
+		}
+		steps, err := s.MigrationStatus(t.Context())
+		must(t, err)
+		equal(t, "steps", len(steps), 2)
+		equal(t, "first", steps[0], Migration{Version: 1, File: "00001_begin.sql"})
+		must(t, s.Migrate(t.Context()))
+		steps, err = s.MigrationStatus(t.Context())
+		must(t, err)
+		equal(t, "applied", steps[0].Applied, true)
+		addDevice(t, s, "1")
+		must(t, s.Ready(t.Context()))
+	})
 }
 
 // The whole service is tested in bubbles; the store must live in one.
 func TestSynctest_OpensWorksAndCloses(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "tether.db")
+	url := sqliteURL(t)
 	synctest.Test(t, func(t *testing.T) {
-		s := openAt(t, path, Options{})
+		s := openAt(t, url, Options{})
 		addDevice(t, s, "1")
 		claim(t, s, claimOf("1", 1))
 		must(t, begin(s, intentOf("o1", "1", 1)))
@@ -300,10 +312,12 @@ func TestSynctest_OpensWorksAndCloses(t *testing.T) {
 }
 
 func TestContext_EndedIsNeverOK(t *testing.T) {
-	s := open(t, Options{})
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	wantKind(t, s.AddDevice(ctx, device("1"), "", ""), schema.StoreUnavailable, "")
-	_, err := s.Device(ctx, all, "1")
-	wantKind(t, err, schema.StoreUnavailable, "")
+	each(t, func(t *testing.T) {
+		s := open(t, Options{})
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		wantKind(t, s.AddDevice(ctx, device("1"), "", ""), schema.StoreUnavailable, "")
+		_, err := s.Device(ctx, all, "1")
+		wantKind(t, err, schema.StoreUnavailable, "")
+	})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
 )
@@ -36,6 +37,17 @@ var likeEscaper = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
 // containing is the LIKE pattern, with ESCAPE '\', of texts that contain s.
 func containing(s string) string {
 	return "%" + likeEscaper.Replace(fold(s)) + "%"
+}
+
+// storable makes args fit both engines: PostgreSQL takes neither a NUL in a
+// text nor what is not UTF-8, and a device may send either.
+func storable(args []any) []any {
+	for i, v := range args {
+		if s, ok := v.(string); ok && (strings.IndexByte(s, 0) >= 0 || !utf8.ValidString(s)) {
+			args[i] = strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", "\ufffd"), "\ufffd")
+		}
+	}
+	return args
 }
 
 // jsonText is v as it is kept.

@@ -1,8 +1,7 @@
 package store
 
 import (
-	"context"
-	"database/sql"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"sync"
@@ -26,6 +25,7 @@ var errClosed = unavailable(errors.New("store: closed"))
 // one engine that allows a single writer never sees two.
 type writer struct {
 	link     *link
+	mark     string // the name of its row in counters (attempt.go)
 	onEvents func([]schema.Event)
 	log      func(string, error)
 	limit    int
@@ -44,14 +44,16 @@ type writer struct {
 	closed   bool
 
 	// The writer's goroutine alone uses these.
-	closing bool  // what fails now gets no further try
-	failed  error // for ever
+	closing  bool     // what fails now gets no further try
+	failed   error    // for ever
+	attempts int64    // numbers them
+	doubt    *attempt // whose commit may have taken effect; nothing is written before that is known
 }
 
 // startWriter starts the goroutine that close stops.
-func startWriter(db *sql.DB, o Options) *writer {
+func startWriter(e *engine, o Options) *writer {
 	w := &writer{
-		link: &link{db: db}, onEvents: o.OnEvents, log: o.Log, limit: o.MaxPending,
+		link: &link{db: e.write, local: e.local}, mark: "commit " + rand.Text(), onEvents: o.OnEvents, log: o.Log, limit: o.MaxPending,
 		wake: make(chan struct{}, 1), stopped: make(chan struct{}),
 		presence: map[string]*op{}, lost: map[string]loss{},
 	}
@@ -98,14 +100,18 @@ func (w *writer) health() error {
 // or closed and the database down.
 func (w *writer) run() {
 	defer close(w.stopped)
-	defer w.link.drop(nil)
+	defer w.link.drop()
 	for {
 		batch, ok := w.next()
 		if !ok {
-			return
+			break
 		}
 		w.commit(batch)
 	}
+	if w.doubt != nil {
+		w.commit(nil)
+	}
+	w.unmark()
 }
 
 // commit makes batch durable and tells who waits, or keeps what nobody waits
@@ -114,68 +120,43 @@ func (w *writer) run() {
 // back as a whole; on PostgreSQL there is no other way, since one bad row
 // aborts the transaction that it is in.
 func (w *writer) commit(batch []*op) {
-	events, answers, err := w.try(batch)
-	switch faultOf(err) {
-	case none:
-		w.recovered()
-		if len(events) > 0 {
-			w.onEvents(events)
-		}
-		for i, o := range batch {
-			o.tell(answers[i])
-		}
-	case outage, broken:
+	batch, err := w.settle(batch)
+	if err != nil {
 		w.hold(batch, err)
-	default:
-		if len(batch) > 1 {
-			w.commitSingly(batch)
-			return
+		return
+	}
+	a := w.attempt(batch)
+	switch {
+	case a.err == nil:
+		w.recovered()
+		w.told(a)
+		for i, o := range batch {
+			o.tell(a.answers[i])
 		}
-		w.log("a change was given up", err)
+	case a.inDoubt:
+		w.doubt = a
+		w.hold(waitedFor(batch), a.err)
+	case faultOf(a.err) != badRow:
+		w.hold(batch, a.err)
+	case len(batch) > 1:
+		w.commitSingly(batch)
+	default:
+		w.log("a change was given up", a.err)
 		for _, o := range batch {
-			o.tell(outward(err))
+			o.tell(outward(a.err))
 		}
 	}
 }
 
-// try applies batch in one transaction. answers are the refusals of its ops.
-// It has no deadline: a commit that was given up would leave its callers
-// without an answer that is true. They have their own contexts.
-func (w *writer) try(batch []*op) (events []schema.Event, answers []error, err error) {
-	if w.failed != nil {
-		return nil, nil, w.failed
+// told gives the events of a commit to who listens.
+func (w *writer) told(a *attempt) {
+	if len(a.events) > 0 {
+		w.onEvents(a.events)
 	}
-	defer func() {
-		switch faultOf(err) {
-		case broken:
-			w.failed = unavailable(err)
-			fallthrough
-		case outage:
-			w.link.drop(err)
-		}
-	}()
-	ctx := context.Background()
-	sqlTx, err := w.link.begin(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	t := &tx{ctx: ctx, link: w.link}
-	if answers, err = t.apply(batch); err == nil {
-		err = t.flush()
-	}
-	if err != nil {
-		_ = sqlTx.Rollback() // of a connection that may be gone; err says why
-		return nil, nil, err
-	}
-	return t.events, answers, sqlTx.Commit()
 }
 
 // apply runs all ops; refusals are answers, any other error ends it.
 func (t *tx) apply(batch []*op) (answers []error, err error) {
-	if len(batch) == 0 { // a probe must write, or its commit proves nothing
-		_, err = t.exec("UPDATE counters SET value = value WHERE name = 'pos'")
-		return nil, err
-	}
 	answers = make([]error, len(batch))
 	for i, o := range batch {
 		err := o.apply(t)

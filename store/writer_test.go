@@ -34,31 +34,33 @@ func blocked(s *Store) (release func()) {
 // Every log counts 1, 2, 3…, pos rises in the order of commits without a gap,
 // and OnEvents gets what was stored.
 func TestWriter_SeqAndPos(t *testing.T) {
-	var got seen
-	s := open(t, Options{OnEvents: got.add})
-	const devices, each = 7, 300
-	var wg sync.WaitGroup
-	for d := range devices {
-		wg.Go(func() {
-			for n := range each {
-				s.Record(note(fmt.Sprint(d), n))
-			}
-		})
-	}
-	wg.Wait()
-	for d := range devices {
-		events := log(t, s, fmt.Sprint(d))
-		equal(t, "events", len(events), each)
-		for n, e := range events {
-			equal(t, "order", string(e.Detail), fmt.Sprintf(`{"n":%d}`, n))
+	each(t, func(t *testing.T) {
+		var got seen
+		s := open(t, Options{OnEvents: got.add})
+		const devices, each = 7, 300
+		var wg sync.WaitGroup
+		for d := range devices {
+			wg.Go(func() {
+				for n := range each {
+					s.Record(note(fmt.Sprint(d), n))
+				}
+			})
 		}
-	}
-	got.mu.Lock()
-	defer got.mu.Unlock()
-	equal(t, "told", len(got.events), devices*each)
-	for i, e := range got.events {
-		equal(t, "pos", e.Pos, int64(i+1))
-	}
+		wg.Wait()
+		for d := range devices {
+			events := log(t, s, fmt.Sprint(d))
+			equal(t, "events", len(events), each)
+			for n, e := range events {
+				equal(t, "order", string(e.Detail), fmt.Sprintf(`{"n":%d}`, n))
+			}
+		}
+		got.mu.Lock()
+		defer got.mu.Unlock()
+		equal(t, "told", len(got.events), devices*each)
+		for i, e := range got.events {
+			equal(t, "pos", e.Pos, int64(i+1))
+		}
+	})
 }
 
 // What queues up while a commit runs shares the next one.
@@ -79,71 +81,77 @@ func TestWriter_CommitsInGroups(t *testing.T) {
 
 // One bad row is repeated alone and spoils only itself; a refusal spoils nothing.
 func TestWriter_OneBadRowOfABatch(t *testing.T) {
-	var told []string
-	s := open(t, Options{Log: func(msg string, err error) { told = append(told, fmt.Sprint(msg, err)) }})
-	addDevice(t, s, "1")
-	release := blocked(s)
-	answers := make(chan error, 3)
-	submit := func(apply func(*tx) error) {
-		s.writer.submit(&op{apply: apply, done: func(err error) { answers <- err }})
-	}
-	s.Record(note("1", 1))
-	submit(func(t *tx) error { _, err := t.exec("UPDATE devices SET name = 'good'"); return err })
-	submit(func(t *tx) error { _, err := t.exec("UPDATE devices SET name = NULL"); return err })
-	submit(func(*tx) error { return schema.ErrFenced })
-	s.Record(note("1", 2))
-	release()
-	must(t, <-answers)
-	bad := <-answers
-	equal(t, "kind", schema.KindOf(bad), schema.Internal)
-	equal(t, "public", schema.Public(bad).Message, "internal error")
-	wantKind(t, <-answers, schema.Fenced, "")
-	equal(t, "log", kinds(log(t, s, "1")), "update login_failed login_failed ")
-	d, err := s.Device(t.Context(), all, "1")
-	must(t, err)
-	equal(t, "name", d.Name, "good")
-	equal(t, "told", len(told), 1)
+	each(t, func(t *testing.T) {
+		var told []string
+		s := open(t, Options{Log: func(msg string, err error) { told = append(told, fmt.Sprint(msg, err)) }})
+		addDevice(t, s, "1")
+		release := blocked(s)
+		answers := make(chan error, 3)
+		submit := func(apply func(*tx) error) {
+			s.writer.submit(&op{apply: apply, done: func(err error) { answers <- err }})
+		}
+		s.Record(note("1", 1))
+		submit(func(t *tx) error { _, err := t.exec("UPDATE devices SET name = 'good'"); return err })
+		submit(func(t *tx) error { _, err := t.exec("UPDATE devices SET name = NULL"); return err })
+		submit(func(*tx) error { return schema.ErrFenced })
+		s.Record(note("1", 2))
+		release()
+		must(t, <-answers)
+		bad := <-answers
+		equal(t, "kind", schema.KindOf(bad), schema.Internal)
+		equal(t, "public", schema.Public(bad).Message, "internal error")
+		wantKind(t, <-answers, schema.Fenced, "")
+		equal(t, "log", kinds(log(t, s, "1")), "update login_failed login_failed ")
+		d, err := s.Device(t.Context(), all, "1")
+		must(t, err)
+		equal(t, "name", d.Name, "good")
+		equal(t, "told", len(told), 1)
+	})
 }
 
 // A change that refuses after it wrote leaves nothing behind, its events neither.
 func TestWriter_SavepointUndoes(t *testing.T) {
-	s := open(t, Options{})
-	addDevice(t, s, "1")
-	_, err := change(t.Context(), s, func(t *tx) (int64, error) {
-		n, err := t.exec("UPDATE devices SET name = 'half'")
-		t.event(note("1", 1))
-		return n, errors.Join(err, schema.ErrGroupNotFound)
+	each(t, func(t *testing.T) {
+		s := open(t, Options{})
+		addDevice(t, s, "1")
+		_, err := change(t.Context(), s, func(t *tx) (int64, error) {
+			n, err := t.exec("UPDATE devices SET name = 'half'")
+			t.event(note("1", 1))
+			return n, errors.Join(err, schema.ErrGroupNotFound)
+		})
+		wantKind(t, err, schema.GroupNotFound, "")
+		equal(t, "log", kinds(log(t, s, "1")), "update ")
+		d, err := s.Device(t.Context(), all, "1")
+		must(t, err)
+		equal(t, "name", d.Name, "press-1")
 	})
-	wantKind(t, err, schema.GroupNotFound, "")
-	equal(t, "log", kinds(log(t, s, "1")), "update ")
-	d, err := s.Device(t.Context(), all, "1")
-	must(t, err)
-	equal(t, "name", d.Name, "press-1")
 }
 
 // A session's word that still waits is replaced by its next; the last word
 // is not, and neither is a newer session's.
 func TestWriter_PresenceIsASet(t *testing.T) {
-	s := open(t, Options{})
-	addDevice(t, s, "1")
-	claim(t, s, claimOf("1", 2))
-	release := blocked(s)
-	say := func(epoch int64, state schema.DevState, reason string) {
-		s.Presence(schema.Presence{DeviceID: "1", Epoch: epoch, State: state, Reason: reason, Now: start})
-	}
-	for range 1000 {
-		say(2, schema.Unknown, "liveness")
+	each(t, func(t *testing.T) {
+		s := open(t, Options{})
+		addDevice(t, s, "1")
+		claim(t, s, claimOf("1", 2))
+		release := blocked(s)
+		say := func(epoch int64, state schema.DevState, reason string) {
+			s.Presence(schema.Presence{DeviceID: "1", Epoch: epoch, State: state, Reason: reason, Now: start})
+		}
+		for range 1000 {
+			say(2, schema.Unknown, "liveness")
+			say(2, schema.Online, "message")
+		}
+		say(2, schema.Offline, "reset")
 		say(2, schema.Online, "message")
-	}
-	say(2, schema.Offline, "reset")
-	say(2, schema.Online, "message")
-	say(1, schema.Unknown, "liveness")
-	s.writer.mu.Lock()
-	waiting := len(s.writer.queue)
-	s.writer.mu.Unlock()
-	equal(t, "waiting", waiting, 1)
-	release()
-	equal(t, "log", kinds(log(t, s, "1")), "update connect login disconnect ")
+		say(1, schema.Unknown, "liveness")
+		s.writer.mu.Lock()
+		waiting := len(s.writer.queue)
+		s.writer.mu.Unlock()
+		equal(t, "waiting", waiting, 1)
+		release()
+		equal(t, "log", kinds(log(t, s, "1")), "update connect login disconnect ")
+	})
 }
 
 // A database that is down ten minutes: who waits is told at once, never OK;
@@ -244,33 +252,35 @@ func TestClose_InAnOutage(t *testing.T) {
 // A slow database makes acknowledgements late, not early, and blocks nobody
 // who submits.
 func TestF29_EveryCommitIsSlow(t *testing.T) {
-	s := open(t, Options{})
-	addDevice(t, s, "1")
-	claim(t, s, claimOf("1", 1))
-	release := blocked(s)
-	defer release()
-	answered := make(chan error, 1)
-	s.BeginOrder(intentOf("o", "1", 1), func(err error) { answered <- err })
-	for n := range 1000 {
-		s.Record(note("1", n))
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
-	defer cancel()
-	wantKind(t, s.AddDevice(ctx, device("2"), "", ""), schema.StoreUnavailable, "")
-	select {
-	case err := <-answered:
-		t.Fatalf("acknowledged early: %v", err)
-	default:
-	}
-	release()
-	must(t, <-answered)
-	_, err := s.Device(t.Context(), all, "2")
-	wantKind(t, err, schema.DeviceNotFound, "") // its caller had left
+	each(t, func(t *testing.T) {
+		s := open(t, Options{})
+		addDevice(t, s, "1")
+		claim(t, s, claimOf("1", 1))
+		release := blocked(s)
+		defer release()
+		answered := make(chan error, 1)
+		s.BeginOrder(intentOf("o", "1", 1), func(err error) { answered <- err })
+		for n := range 1000 {
+			s.Record(note("1", n))
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer cancel()
+		wantKind(t, s.AddDevice(ctx, device("2"), "", ""), schema.StoreUnavailable, "")
+		select {
+		case err := <-answered:
+			t.Fatalf("acknowledged early: %v", err)
+		default:
+		}
+		release()
+		must(t, <-answered)
+		_, err := s.Device(t.Context(), all, "2")
+		wantKind(t, err, schema.DeviceNotFound, "") // its caller had left
+	})
 }
 
 // A full disk takes nothing and says so; reads go on; space cures it.
 func TestF32_DiskFull(t *testing.T) {
-	s := open(t, Options{})
+	s := openURL(t, sqliteURL(t), Options{})
 	addDevice(t, s, "1")
 	// The limit is the connection's, and the writer gives up a connection that failed.
 	_, err := write(t.Context(), s, func(t *tx) (int64, error) { return t.exec("PRAGMA max_page_count = 1") })
@@ -310,7 +320,7 @@ func TestF33_BrokenIsForEver(t *testing.T) {
 
 // Another process that holds the lock is waited for, and then it is an outage.
 func TestF37_Busy(t *testing.T) {
-	s := open(t, Options{})
+	s := openURL(t, sqliteURL(t), Options{})
 	addDevice(t, s, "1")
 	other, err := s.engine.write.BeginTx(t.Context(), nil)
 	must(t, err)
@@ -331,9 +341,11 @@ func TestFaultOfCode(t *testing.T) {
 
 // Nothing of the inside is told: no SQL, no path.
 func TestOutward_TellsNothingOfTheInside(t *testing.T) {
-	s := open(t, Options{})
-	_, err := write(t.Context(), s, func(t *tx) (int64, error) { return t.exec("SELECT secret FROM nowhere") })
-	equal(t, "public", schema.Public(err).Error(), "internal: internal error")
-	equal(t, "outage", schema.Public(outward(unavailable(errors.New("/var/db")))).Error(), schema.ErrStoreUnavailable.Error())
-	equal(t, "nothing", outward(nil), nil)
+	each(t, func(t *testing.T) {
+		s := open(t, Options{})
+		_, err := write(t.Context(), s, func(t *tx) (int64, error) { return t.exec("SELECT secret FROM nowhere") })
+		equal(t, "public", schema.Public(err).Error(), "internal: internal error")
+		equal(t, "outage", schema.Public(outward(unavailable(errors.New("/var/db")))).Error(), schema.ErrStoreUnavailable.Error())
+		equal(t, "nothing", outward(nil), nil)
+	})
 }

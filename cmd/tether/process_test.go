@@ -184,11 +184,12 @@ func buildAgent(t *testing.T) string {
 	return path
 }
 
-// site is a service in a process of its own, on SQLite and a port of loopback.
+// site is a service in a process of its own, on a port of loopback.
 type site struct {
 	*process
 	api     *world // for its requests alone
 	dir     string
+	url     string // of its database; "" is SQLite in dir
 	address string
 	secure  bool
 	args    []string
@@ -199,16 +200,27 @@ var (
 	firstTold = regexp.MustCompile(`(?m)^ *(` + schema.KeyPrefix + `\S+)\n`)
 )
 
-// serve starts a service and keeps its first key.
+// serve starts a service on SQLite and keeps its first key.
 func serve(t *testing.T, args ...string) *site {
 	t.Helper()
-	return serveIn(t, t.TempDir(), args...)
+	return serveWith(t, t.TempDir(), "", args...)
 }
 
 // serveIn is serve with the database in a folder that the test made.
 func serveIn(t *testing.T, dir string, args ...string) *site {
 	t.Helper()
-	s := &site{api: &world{t: t}, dir: dir, address: "127.0.0.1:0", args: args}
+	return serveWith(t, dir, "", args...)
+}
+
+// serveOn is serve on a database of which there is one already.
+func serveOn(t *testing.T, url string, args ...string) *site {
+	t.Helper()
+	return serveWith(t, t.TempDir(), url, args...)
+}
+
+func serveWith(t *testing.T, dir, url string, args ...string) *site {
+	t.Helper()
+	s := &site{api: &world{t: t}, dir: dir, url: url, address: "127.0.0.1:0", args: args}
 	s.begin(t)
 	await(t, "a first key", func() bool {
 		key := firstTold.FindStringSubmatch(s.out.String())
@@ -235,7 +247,12 @@ func (s *site) begin(t *testing.T) {
 	s.api.http = &http.Client{Transport: &http.Transport{DialContext: s.dial, DisableKeepAlives: true}}
 }
 
-func (s *site) database() string { return "sqlite:" + filepath.Join(s.dir, "tether.db") }
+func (s *site) database() string {
+	if s.url != "" {
+		return s.url
+	}
+	return "sqlite:" + filepath.Join(s.dir, "tether.db")
+}
 
 // dial connects to the service, whatever name was asked for.
 func (s *site) dial(ctx context.Context, network, _ string) (net.Conn, error) {

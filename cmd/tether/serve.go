@@ -16,7 +16,7 @@ import (
 
 type serveCmd struct {
 	Listen            string        `default:"127.0.0.1:9090" help:"Address for REST and devices."`
-	Database          string        `default:"${database}" help:"Where everything is kept: sqlite:PATH."`
+	Database          string        `default:"${database}" help:"Where everything is kept: sqlite:PATH, or postgres://…"`
 	Node              string        `default:"tether-1" help:"Name of this server among those of its database."`
 	TLSCert           string        `name:"tls-cert" placeholder:"FILE" help:"Certificate chain, PEM."`
 	TLSKey            string        `name:"tls-key" placeholder:"FILE" help:"Its key, PEM."`
@@ -32,7 +32,7 @@ type serveCmd struct {
 	BcryptCost        int           `default:"12" help:"Cost of checking a password that a person chose, 4 to 15."`
 	SFTPListen        string        `name:"sftp-listen" placeholder:"ADDRESS" help:"Receive device logs here, by SFTP."`
 	SFTPPublic        string        `name:"sftp-public" placeholder:"HOST:PORT" help:"What devices are told of it, if not --sftp-listen."`
-	SFTPDir           string        `name:"sftp-dir" placeholder:"FOLDER" help:"Where the logs are kept; default: logs, beside the database."`
+	SFTPDir           string        `name:"sftp-dir" placeholder:"FOLDER" help:"Where the logs are kept; default: logs, beside the SQLite file, or in ./data."`
 }
 
 // Help is printed below the flags.
@@ -42,6 +42,7 @@ func (c *serveCmd) Help() string {
 Examples:
   tether serve                                    loopback, SQLite in ./data
   tether serve --sftp-listen 127.0.0.1:9022       and receive device logs
+  tether serve --database postgres://tether@db.example/tether?sslmode=verify-full
   tether serve --listen :9090 --tls-cert c.pem --tls-key k.pem`
 }
 
@@ -129,10 +130,20 @@ func isEverywhere(address string) bool {
 	return host == "" || ip != nil && ip.IsUnspecified()
 }
 
+// logsBeside is the folder of the received logs where none is given: beside
+// the file of the database, or where that would be if there were one.
+func logsBeside(database string) string {
+	path, ok := strings.CutPrefix(database, "sqlite:")
+	if !ok {
+		path = filepath.Join("data", "tether.db")
+	}
+	return filepath.Join(filepath.Dir(path), "logs")
+}
+
 func (c *serveCmd) service(s streams) serviceConfig {
 	logs := logsConfig{listen: c.SFTPListen, public: c.SFTPPublic, dir: c.SFTPDir}
 	if logs.dir == "" {
-		logs.dir = filepath.Join(filepath.Dir(strings.TrimPrefix(c.Database, "sqlite:")), "logs")
+		logs.dir = logsBeside(c.Database)
 	}
 	sample := c.StatusSample
 	if sample == 0 {

@@ -1,0 +1,65 @@
+package store
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+
+	"github.com/pressly/goose/v3"
+	_ "modernc.org/sqlite" // the driver "sqlite"
+)
+
+// openSQLite opens the file at path. Migrations share the writer's pool.
+func openSQLite(path string) (*engine, error) {
+	if path == "" || path == ":memory:" {
+		return nil, errURL
+	}
+	if err := prepareFile(path); err != nil {
+		return nil, err
+	}
+	e := &engine{dialect: goose.DialectSQLite3, local: true}
+	var err error
+	if e.write, err = openFile(path, 2, "_txlock=immediate"); err != nil {
+		return nil, err
+	}
+	e.steps = e.write
+	if e.read, err = openFile(path, readers, "_pragma=query_only(1)"); err != nil {
+		return nil, errors.Join(err, e.write.Close())
+	}
+	return e, nil
+}
+
+// prepareFile makes the folder and the file, so that nobody else may read
+// them from the first byte on; SQLite gives its side files the file's mode.
+func prepareFile(path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	return errors.Join(f.Chmod(0o600), f.Close())
+}
+
+func openFile(path string, n int, extra string) (*sql.DB, error) {
+	db, err := sql.Open("sqlite", dataSource(path, extra))
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	return keep(db, n), nil
+}
+
+// dataSource is how the driver wants to be told. A commit is on the disk when
+// it returns (synchronous); another process that holds the lock, a backup say,
+// is waited for (busy_timeout); the write-ahead log is cut after it has grown.
+// An immediate transaction (extra, for the writer) takes the lock when it
+// begins, so that it cannot fail half-way for want of it.
+func dataSource(path, extra string) string {
+	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + extra +
+		"&_pragma=busy_timeout(2000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)" +
+		"&_pragma=foreign_keys(1)&_pragma=journal_size_limit(67108864)&_pragma=cache_size(-16384)"
+}
