@@ -131,7 +131,7 @@ func TestF34_PostgresIsKilled(t *testing.T) {
 		load.Go(func() { loadThroughCrashes(t, s, fmt.Sprint(i), acked, stop) })
 	}
 	var orders []string
-	for range crashes(4) {
+	for range crashes(3) {
 		for range rand.IntN(200) {
 			orders = append(orders, (<-acked).OrderID)
 		}

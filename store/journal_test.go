@@ -142,7 +142,7 @@ func TestF37_WriteAheadLogIsBounded(t *testing.T) {
 func TestF37_ForgottenReader(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tether.db")
 	synctest.Test(t, func(t *testing.T) {
-		s := openAt(t, path, Options{})
+		s := openAt(t, "sqlite:"+path, Options{})
 		defer func() { must(t, s.Close()) }()
 		addDevice(t, s, "1", "2")
 		ended := make(chan error)

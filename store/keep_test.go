@@ -19,7 +19,7 @@ import (
 func lived(t *testing.T) (path string, s *Store) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "te#ther 100%.db")
-	s = openAt(t, path, Options{})
+	s = openAt(t, "sqlite:"+path, Options{})
 	t.Cleanup(func() { must(t, s.Close()) })
 	addDevice(t, s, "1", "2", "3")
 	addGroup(t, s, "g")
@@ -118,7 +118,7 @@ func TestBackup_WhileItWrites(t *testing.T) {
 	copied := filepath.Join(t.TempDir(), "last")
 	flushed(t, s)
 	must(t, Backup(t.Context(), "sqlite:"+path, copied))
-	c := openAt(t, copied, Options{Check: time.Minute})
+	c := openAt(t, "sqlite:"+copied, Options{Check: time.Minute})
 	equal(t, "events", len(log(t, c, "1")), len(log(t, s, "1")))
 	must(t, c.Close())
 }
@@ -177,7 +177,7 @@ func TestF36_RefusedAtStart(t *testing.T) {
 func closedFile(t *testing.T) []byte {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "tether.db")
-	s := openAt(t, path, Options{})
+	s := openAt(t, "sqlite:"+path, Options{})
 	for i := range 100 {
 		addDevice(t, s, fmt.Sprint(i))
 	}
@@ -192,7 +192,7 @@ func TestF36_LimitedTime(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tether.db")
 	must(t, os.WriteFile(path, closedFile(t), 0o600))
 	var told []string
-	s := openAt(t, path, Options{Check: 1, Log: func(msg string, _ error) { told = append(told, msg) }})
+	s := openAt(t, "sqlite:"+path, Options{Check: 1, Log: func(msg string, _ error) { told = append(told, msg) }})
 	must(t, s.Close())
 	equal(t, "told", len(told), 1)
 }
