@@ -57,7 +57,7 @@ func newImportOutput(w http.ResponseWriter) *importOutput {
 	guard(h)
 	h.Set("Content-Type", "application/x-ndjson")
 	w.WriteHeader(http.StatusOK)
-	return &importOutput{rc: rc, to: bufio.NewWriter(w)}
+	return &importOutput{rc: rc, to: bufio.NewWriter(stallWriter{w, rc})}
 }
 
 // line answers one line of the file.
@@ -82,8 +82,9 @@ func (o *importOutput) finish(a *api, err error, counts importCounts, dry bool) 
 		end.Code, end.Message = e.Code, e.Message
 	}
 	o.write(a, end)
-	_ = o.flush() // an error means that the caller is gone
-	_ = o.rc.SetWriteDeadline(time.Time{})
+	if o.flush() == nil { // otherwise the caller is gone, and net/http must not wait for it either
+		_ = o.rc.SetWriteDeadline(time.Time{})
+	}
 }
 
 func (o *importOutput) write(a *api, v any) {
@@ -95,14 +96,29 @@ func (o *importOutput) write(a *api, v any) {
 	}
 }
 
-// flush sends what was written, in the time that a caller who reads needs.
+// flush sends what was written.
 func (o *importOutput) flush() error {
-	_ = o.rc.SetWriteDeadline(time.Now().Add(importStall)) // as with EnableFullDuplex
+	if o.err != nil {
+		return o.err
+	}
 	err := orFirst(o.to.Flush(), o.rc.Flush())
 	if err != nil {
 		o.err = errNotTaken
 	}
 	return o.err
+}
+
+// stallWriter gives each piece of the answer the time that a caller who reads
+// it needs.
+type stallWriter struct {
+	io.Writer
+	rc *http.ResponseController
+}
+
+// Write sends the next piece. What net/http keeps of it goes in the same time.
+func (s stallWriter) Write(p []byte) (int, error) {
+	_ = s.rc.SetWriteDeadline(time.Now().Add(importStall)) // as with EnableFullDuplex
+	return s.Writer.Write(p)
 }
 
 // limitStall bounds the time that each piece of a body of any length takes.

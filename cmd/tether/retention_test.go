@@ -112,6 +112,7 @@ func TestRetention_EndsWithItsContext(t *testing.T) {
 		ended := make(chan struct{})
 		go func() { r.run(ctx); close(ended) }()
 		time.Sleep(sweepInterval + time.Minute)
+		synctest.Wait()
 		if n != 4 {
 			t.Errorf("%d batches in two sweeps of two", n)
 		}
