@@ -22,7 +22,7 @@ func (e *engine) begin(ctx context.Context, url string, o Options) error {
 	if err := e.ping(ctx); err != nil {
 		return asDamage(err)
 	}
-	if o.Check > 0 {
+	if o.Check > 0 && e.local { // a server of its own looks after its files
 		return e.sound(ctx, o)
 	}
 	return nil

@@ -19,7 +19,7 @@ const readTimeout = 10 * time.Second
 type Options struct {
 	// Migrate brings the database to this program's form before it is used.
 	Migrate bool
-	// Check looks for damage before the database is used, for so long at most,
+	// Check looks for damage in SQLite's file before it is used, for so long at most,
 	// and has Open fail with ErrDamaged; 0 trusts it. Only the database's one
 	// service should, and not while another writes.
 	Check time.Duration
