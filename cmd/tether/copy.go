@@ -47,11 +47,7 @@ func (c *dbCopyCmd) Run(ctx context.Context, s streams) (err error) {
 		defer func() { err = errors.Join(err, l.release()) }()
 	}
 	began, show := time.Now(), newBar(s.err, isTerminal(s.err))
-	tables, err := store.Copy(ctx, c.From, c.To, func(p store.CopyProgress) {
-		if show.due() {
-			show.show(float64(p.Done)/float64(p.Of), copyStep(p))
-		}
-	})
+	tables, err := store.Copy(ctx, c.From, c.To, func(p store.CopyProgress) { tellCopy(&show, p) })
 	show.clear()
 	if ctx.Err() != nil && err != nil {
 		return errors.New("interrupted: begin again; a target that is then not empty has all of it")
@@ -64,11 +60,16 @@ func (c *dbCopyCmd) Run(ctx context.Context, s streams) (err error) {
 	return err
 }
 
-func copyStep(p store.CopyProgress) string {
-	if p.Checking {
-		return "comparing " + p.Table
+// tellCopy shows how far a copy is, when it is time to.
+func tellCopy(show *bar, p store.CopyProgress) {
+	if !show.due() {
+		return
 	}
-	return "copying " + p.Table
+	step := "copying "
+	if p.Checking {
+		step = "comparing "
+	}
+	show.show(float64(p.Done)/float64(p.Of), step+p.Table)
 }
 
 // showTables prints what was compared. Of the digests it shows as much as
