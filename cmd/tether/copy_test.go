@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -116,6 +117,18 @@ func TestDBCopy_Differs(t *testing.T) {
 	if !regexp.MustCompile(`(?m)^api_keys +1 +([0-9a-f]{16}) +1 +([0-9a-f]{16}) +DIFFERENT$`).MatchString(out.String()) ||
 		strings.Count(out.String(), " equal\n") != 10 || !err.has("table api_keys: the copy is not what was copied") || out.has("row for row") {
 		t.Errorf("it wrote\n%s\nand %s", out, err)
+	}
+}
+
+// TestDBCopy_Interrupted is a failure, and no silent one.
+func TestDBCopy_Interrupted(t *testing.T) {
+	dir := "sqlite:" + t.TempDir()
+	call(t, 0, nil, "migrate", "--database", dir+"/a.db")
+	ctx, interrupt := context.WithCancel(t.Context())
+	interrupt()
+	var out, err output
+	if code := run(ctx, []string{"db", "copy", "--from", dir + "/a.db", "--to", dir + "/b.db"}, nil, &out, &err); code != 1 || !err.has("interrupted: begin again") {
+		t.Errorf("%d %s%s", code, &out, &err)
 	}
 }
 
