@@ -63,6 +63,10 @@
 // Check looks at everything, the sense of what is stored included, and Backup
 // reads its copy back; both may run beside a service, in another process.
 //
+// Copy moves everything to an empty database of any engine (copy.go). It has no
+// writer: one transaction reads the source, one writes the target, and the
+// second commits only if a digest of each table is the same on both sides.
+//
 // # Reading
 //
 // Reads use a few connections of their own, see only what is committed, and

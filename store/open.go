@@ -15,7 +15,7 @@ import (
 type engine struct {
 	write *sql.DB
 	read  *sql.DB
-	steps *sql.DB // without limits of time: a migration may take long
+	steps *sql.DB // without limits of time: a migration or a copy may take long
 
 	dialect goose.Dialect          // that migrations are recorded in
 	goose   []goose.ProviderOption // more of the engine's own
@@ -37,6 +37,19 @@ func openEngine(rawURL string) (*engine, error) {
 		return openSQLite(rest)
 	case "postgres", "postgresql":
 		return openPostgres(rawURL)
+	}
+	return nil, errURL
+}
+
+// openSource opens a database that is there to read it all, and changes
+// nothing of it.
+func openSource(rawURL string) (*sql.DB, error) {
+	scheme, _, _ := strings.Cut(rawURL, ":")
+	switch scheme {
+	case "sqlite":
+		return openToRead(rawURL)
+	case "postgres", "postgresql":
+		return openPostgresToRead(rawURL)
 	}
 	return nil, errURL
 }

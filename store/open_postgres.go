@@ -23,13 +23,9 @@ const (
 // openPostgres opens the database of a URL, in the form that libpq knows: TLS
 // as sslmode says, several hosts for a fail-over, any parameter of a session.
 func openPostgres(rawURL string) (*engine, error) {
-	config, err := pgx.ParseConfig(rawURL)
+	config, err := parsePostgres(rawURL)
 	if err != nil {
-		return nil, fmt.Errorf("store: %w", err) // without the password
-	}
-	// Values travel apart from the text, always (T37).
-	if config.DefaultQueryExecMode == pgx.QueryExecModeSimpleProtocol {
-		return nil, errors.New("store: default_query_exec_mode must not be simple_protocol")
+		return nil, err
 	}
 	locker, err := lock.NewPostgresSessionLocker()
 	if err != nil {
@@ -42,10 +38,31 @@ func openPostgres(rawURL string) (*engine, error) {
 	return &engine{
 		write: keep(openSessions(config, session, durable), 2),
 		read:  keep(openSessions(config, session, readOnly), readers),
-		steps: openSessions(config, map[string]string{"lock_timeout": postgresQuery}, ""),
+		steps: openSessions(config, map[string]string{"lock_timeout": postgresQuery}, durable),
 		// Two servers that start at once take turns.
 		dialect: goose.DialectPostgres, goose: []goose.ProviderOption{goose.WithSessionLocker(locker)},
 	}, nil
+}
+
+// openPostgresToRead opens a database for one read that may take long.
+func openPostgresToRead(rawURL string) (*sql.DB, error) {
+	config, err := parsePostgres(rawURL)
+	if err != nil {
+		return nil, err
+	}
+	return openSessions(config, map[string]string{"lock_timeout": postgresQuery}, readOnly), nil
+}
+
+func parsePostgres(rawURL string) (*pgx.ConnConfig, error) {
+	config, err := pgx.ParseConfig(rawURL)
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err) // without the password
+	}
+	// Values travel apart from the text, always (T37).
+	if config.DefaultQueryExecMode == pgx.QueryExecModeSimpleProtocol {
+		return nil, errors.New("store: default_query_exec_mode must not be simple_protocol")
+	}
+	return config, nil
 }
 
 // What is said on a new connection, besides its parameters.

@@ -12,6 +12,7 @@ import (
 type dbCmd struct {
 	Backup dbBackupCmd `cmd:"" help:"Copy a database into a new file, also while its service runs."`
 	Check  dbCheckCmd  `cmd:"" help:"Look for damage in a database, also while its service runs."`
+	Copy   dbCopyCmd   `cmd:"" help:"Copy a database into an empty one, of another engine too."`
 }
 
 type dbBackupCmd struct {

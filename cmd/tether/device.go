@@ -59,7 +59,7 @@ func (c *deviceImportCmd) Run(ctx context.Context, s streams) error {
 	show := newProgress(s.out, s.err, isTerminal(s.err), size)
 	sent := &counter{from: file}
 	end, err := c.send(ctx, sent, func(text []byte) error { return show.line(text, sent.count()) })
-	show.finish()
+	show.clear()
 	switch {
 	case ctx.Err() != nil:
 		return fmt.Errorf("interrupted; %s", again)

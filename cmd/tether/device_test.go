@@ -143,7 +143,7 @@ func TestProgress(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			p.finish()
+			p.clear()
 			if err.String() != c.want || out.String() != strings.Repeat(good+"\n", 3) {
 				t.Errorf("%+v: wrote %q and %q", c, &out, &err)
 			}

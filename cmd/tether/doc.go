@@ -5,7 +5,7 @@
 //	tether device     many devices of a running service
 //	tether key        the API keys of a database
 //	tether migrate    the form of a database
-//	tether db         its backup, and a check of it
+//	tether db         its backup, a check of it, and its copy to another engine
 //
 // main.go reads flags, environment and file; each command has a file of its
 // own. service.go is where the rooms are tied together: store, session,

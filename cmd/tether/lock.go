@@ -49,7 +49,7 @@ func mustExist(url string) error {
 		return nil
 	}
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("there is no database %s: check --database", path)
+		return fmt.Errorf("there is no database %s: check its path", path)
 	}
 	return nil
 }

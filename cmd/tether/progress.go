@@ -23,20 +23,65 @@ const barWidth = 30
 // clearLine takes the bar off a terminal.
 const clearLine = "\r\x1b[K"
 
+// A bar shows how far something has come: as a bar on a terminal, as a line now
+// and then where there is none.
+type bar struct {
+	err      io.Writer
+	terminal bool
+	shown    time.Time // when progress was shown last
+	drawn    bool      // there is a bar on the terminal
+}
+
+func newBar(err io.Writer, terminal bool) bar {
+	return bar{err: err, terminal: terminal, shown: time.Now()}
+}
+
+// due says whether it is time to show progress again.
+func (b *bar) due() bool {
+	if b.terminal {
+		return time.Since(b.shown) >= barInterval
+	}
+	return time.Since(b.shown) >= lineInterval
+}
+
+// show draws the bar, or writes a line where there is no terminal. A part of
+// less than 0 is not known.
+func (b *bar) show(part float64, text string) {
+	b.shown = time.Now()
+	if part = min(part, 1); part >= 0 {
+		text = fmt.Sprintf("%3.0f %%  %s", 100*part, text)
+		if full := int(part * barWidth); b.terminal {
+			text = "[" + strings.Repeat("#", full) + strings.Repeat(".", barWidth-full) + "] " + text
+		}
+	}
+	if b.terminal {
+		fmt.Fprint(b.err, clearLine, text)
+		b.drawn = true
+		return
+	}
+	fmt.Fprintln(b.err, strings.TrimSpace(text))
+}
+
+// clear leaves no bar behind.
+func (b *bar) clear() {
+	if b.drawn {
+		fmt.Fprint(b.err, clearLine)
+		b.drawn = false
+	}
+}
+
 // progress shows the lines of an import's answer as they come: what was
 // registered to out, all else to err.
 type progress struct {
-	out, err io.Writer
-	terminal bool
-	size     int64 // of the file; 0: nobody knows
+	bar
+	out  io.Writer
+	size int64 // of the file; 0: nobody knows
 
 	lines, failed int64
-	shown         time.Time // when progress was shown last
-	drawn         bool      // there is a bar on the terminal
 }
 
 func newProgress(out, err io.Writer, terminal bool, size int64) *progress {
-	return &progress{out: out, err: err, terminal: terminal, size: size, shown: time.Now()}
+	return &progress{bar: newBar(err, terminal), out: out, size: size}
 }
 
 // isTerminal says whether somebody is looking. A device such as /dev/null
@@ -56,12 +101,12 @@ func (p *progress) line(text []byte, sent int64) error {
 	if err := p.answer(text); err != nil {
 		return err
 	}
-	interval := lineInterval
-	if p.terminal {
-		interval = barInterval
-	}
-	if time.Since(p.shown) >= interval {
-		p.show(sent)
+	if p.due() {
+		part := -1.0
+		if p.size > 0 {
+			part = float64(sent) / float64(p.size)
+		}
+		p.show(part, fmt.Sprintf("%d lines, %d refused", p.lines, p.failed))
 	}
 	return nil
 }
@@ -85,35 +130,6 @@ func (p *progress) answer(text []byte) error {
 	fmt.Fprintf(p.err, "line %d: %s: %s\n", a.Line, a.Code, a.Message)
 	return nil
 }
-
-// show draws the bar, or writes a line where there is no terminal.
-func (p *progress) show(sent int64) {
-	p.shown = time.Now()
-	text := fmt.Sprintf("%d lines, %d refused", p.lines, p.failed)
-	if p.size > 0 {
-		part := min(float64(sent)/float64(p.size), 1)
-		text = fmt.Sprintf("%3.0f %%  %s", 100*part, text)
-		if full := int(part * barWidth); p.terminal {
-			text = "[" + strings.Repeat("#", full) + strings.Repeat(".", barWidth-full) + "] " + text
-		}
-	}
-	if p.terminal {
-		fmt.Fprint(p.err, clearLine, text)
-		p.drawn = true
-		return
-	}
-	fmt.Fprintln(p.err, strings.TrimSpace(text))
-}
-
-func (p *progress) clear() {
-	if p.drawn {
-		fmt.Fprint(p.err, clearLine)
-		p.drawn = false
-	}
-}
-
-// finish leaves no bar behind.
-func (p *progress) finish() { p.clear() }
 
 // counter counts what is read, for a reader in another goroutine.
 type counter struct {

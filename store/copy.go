@@ -1,0 +1,277 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+)
+
+// A copiedTable is a table as Copy reads and writes it.
+type copiedTable struct{ name, columns, where string }
+
+// copiedTables are all tables with all their columns, in an order in which no
+// row comes before one that it refers to. A test holds them to the migrations.
+// Not copied are the rows in which writers leave the number of their last
+// commit: they are nothing to anybody else.
+var copiedTables = []copiedTable{
+	{name: "counters", columns: "name, value", where: " WHERE name NOT LIKE 'commit %'"},
+	{name: "nodes", columns: "name, number, incarnation, lease_time"},
+	{name: "devices", columns: `device_id, name, name_folded, type, description, sn, model, software, business_software, nic,
+		enabled, created_time, updated_time, state, state_reason, last_seen_time, owner_node, owner_epoch, boot_id, client,
+		update_version, told_version, password, credential_version, token, token_expires, old_token, old_token_expires`},
+	{name: "group_info", columns: "group_id, name, description, created_time, updated_time"},
+	{name: "relations", columns: "device_id, group_id, created_time"},
+	{name: "api_keys", columns: "key_id, name, hash, role, group_ids, created_time, revoked_time"},
+	{name: "orders", columns: `order_id, device_id, name, is_inner, params, state, reason, late, verified, message, data, actor,
+		created_time, sent_time, ended_time, due_time, epoch, node, boot_id`},
+	{name: "logfiles", columns: "order_id, device_id, bytes, sha256, created_time"},
+	{name: "event_seq", columns: "device_id, seq"},
+	{name: "events", columns: "device_id, seq, pos, at, kind, outcome, actor, detail"},
+	{name: "status_history", columns: `device_id, at, status, cpu_user, cpu_system, cpu_idle, cpu_iowait,
+		mem_total, mem_free, mem_cache, root_total, root_used, root_percent`},
+}
+
+func (t copiedTable) query() string { return "SELECT " + t.columns + " FROM " + t.name + t.where }
+func (t copiedTable) count() string { return "SELECT COUNT(*) FROM " + t.name + t.where }
+func (t copiedTable) head() string  { return "INSERT INTO " + t.name + " (" + t.columns + ") VALUES " }
+
+// copyRows is how many rows one statement of a copy writes: with the largest
+// of rows they are a few megabytes.
+const copyRows = 200
+
+// CopyProgress is how far a copy has come.
+type CopyProgress struct {
+	Checking bool   // all is copied, and the rows of both sides are being compared
+	Table    string // that is being copied or compared
+	Done     int64  // rows of all tables; every row counts once copied, and once compared on each side
+	Of       int64
+}
+
+// TableSum is what a table comes to on one side of a copy.
+type TableSum struct {
+	Rows   int64
+	Digest Digest
+}
+
+// TableCopy is a table as it was found on both sides after its copy.
+type TableCopy struct {
+	Table  string
+	Source TableSum
+	Target TableSum
+}
+
+// ErrCopyDiffers is what Copy says of a target that does not have, row for
+// row, what the source has.
+var ErrCopyDiffers = errors.New("the copy is not what was copied, and nothing of it was kept")
+
+// ErrNotEmpty is what Copy says of a target that has anything in it.
+var ErrNotEmpty = errors.New("the target is not empty")
+
+// Copy writes all that the database from has into the database to, of any
+// engine, which must be empty and is brought to this program's form first. The
+// source is read as it is at one instant, and not changed.
+//
+// The target is written in one transaction, and each row of both sides is read
+// and compared before that commits: it has the whole copy, or it is empty, as
+// after a copy that was cut off. The tables are returned also where they
+// differ. tell may be nil; it gets the progress and must not block.
+func Copy(ctx context.Context, from, to string, tell func(CopyProgress)) ([]TableCopy, error) {
+	if from == to {
+		return nil, errors.New("store: copy: source and target are the same")
+	}
+	if tell == nil {
+		tell = func(CopyProgress) {}
+	}
+	c := &copying{tell: tell}
+	tables, err := c.run(ctx, from, to)
+	if err != nil {
+		return tables, fmt.Errorf("store: copy: %w", err)
+	}
+	return tables, nil
+}
+
+// copying is one run of Copy.
+type copying struct {
+	from, to *sql.Tx
+	at       CopyProgress
+	tell     func(CopyProgress)
+}
+
+// oneInstant is a transaction that sees the database as it is at its first
+// read: SQLite knows no other.
+var oneInstant = &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}
+
+// run opens both sides, the source first: a source that is not there leaves
+// the target as it is.
+func (c *copying) run(ctx context.Context, from, to string) (tables []TableCopy, err error) {
+	source, err := openSource(from)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, source.Close()) }()
+	if c.from, err = source.BeginTx(ctx, oneInstant); err != nil {
+		return nil, fmt.Errorf("source: %w", err)
+	}
+	defer func() { _ = c.from.Rollback() }() // nothing was written
+	version, err := formOf(ctx, c.from)
+	if err != nil {
+		return nil, fmt.Errorf("source: %w", err)
+	}
+	target, err := openTarget(ctx, to)
+	if err != nil {
+		return nil, fmt.Errorf("target: %w", err)
+	}
+	defer func() { err = errors.Join(err, target.close()) }()
+	// Migrations' connections have no limit of time, and neither has a copy.
+	if c.to, err = target.steps.BeginTx(ctx, nil); err != nil {
+		return nil, fmt.Errorf("target: %w", err)
+	}
+	defer func() { _ = c.to.Rollback() }() // no more than an error after Commit
+	if err := c.fits(ctx, version); err != nil {
+		return nil, err
+	}
+	return c.transfer(ctx)
+}
+
+// openTarget opens a database and brings it to this program's form.
+func openTarget(ctx context.Context, url string) (*engine, error) {
+	e, err := openEngine(url)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.begin(ctx, url, Options{}); err != nil {
+		return nil, errors.Join(err, e.close())
+	}
+	if err := (&Store{engine: e}).Migrate(ctx); err != nil {
+		return nil, errors.Join(err, e.close())
+	}
+	return e, nil
+}
+
+// formOf is the number of the newest step that is applied to a database.
+func formOf(ctx context.Context, t *sql.Tx) (version int64, err error) {
+	err = t.QueryRowContext(ctx, "SELECT MAX(version_id) FROM goose_db_version").Scan(&version)
+	return version, err
+}
+
+// fits checks that the target is empty, and of the source's form. The counters
+// are there from the first step on; taking them away keeps a second copy, and
+// a service that starts, waiting until this one is done.
+func (c *copying) fits(ctx context.Context, version int64) error {
+	ours, err := formOf(ctx, c.to)
+	if err != nil {
+		return fmt.Errorf("target: %w", err)
+	}
+	if ours != version {
+		return fmt.Errorf("the source has the form of step %d, and this program makes that of step %d: bring it there first, by \"tether migrate\"", version, ours)
+	}
+	for _, t := range copiedTables {
+		text := t.count()
+		if t.name == "counters" {
+			text = "SELECT COUNT(*) FROM counters WHERE value <> 0"
+		}
+		var rows int64
+		if err := c.to.QueryRowContext(ctx, text).Scan(&rows); err != nil {
+			return fmt.Errorf("target: %w", err)
+		}
+		if rows > 0 {
+			return fmt.Errorf("%w: its table %s has rows; give an empty one, or drop what this one has", ErrNotEmpty, t.name)
+		}
+	}
+	_, err = c.to.ExecContext(ctx, "DELETE FROM counters")
+	return err
+}
+
+// transfer copies, compares and commits.
+func (c *copying) transfer(ctx context.Context) ([]TableCopy, error) {
+	for _, t := range copiedTables {
+		var rows int64
+		if err := c.from.QueryRowContext(ctx, t.count()).Scan(&rows); err != nil {
+			return nil, fmt.Errorf("source: %s: %w", t.name, err)
+		}
+		c.at.Of += 3 * rows
+	}
+	for _, t := range copiedTables {
+		if err := c.copyTable(ctx, t); err != nil {
+			return nil, fmt.Errorf("%s: %w", t.name, err)
+		}
+	}
+	tables, err := c.compare(ctx)
+	if err != nil {
+		return tables, err
+	}
+	err = c.to.Commit()
+	if inDoubt(err) {
+		err = fmt.Errorf("%w; the copy is either whole or not there: try again, and a target that is then not empty has all of it", err)
+	}
+	return tables, err
+}
+
+// copyTable writes what it reads, some rows at a time.
+func (c *copying) copyTable(ctx context.Context, t copiedTable) error {
+	c.at.Table = t.name
+	var waiting [][]any
+	flush := func() error {
+		if len(waiting) == 0 {
+			return nil
+		}
+		text, args := values(t.head(), "", waiting)
+		if _, err := c.to.ExecContext(ctx, text, args...); err != nil {
+			return fmt.Errorf("target: %w", err)
+		}
+		c.advance(len(waiting))
+		waiting = waiting[:0]
+		return nil
+	}
+	err := eachRow(ctx, c.from, t, func(row []any) error {
+		if waiting = append(waiting, row); len(waiting) < copyRows {
+			return nil
+		}
+		return flush()
+	})
+	if err != nil {
+		return err
+	}
+	return flush()
+}
+
+func (c *copying) advance(rows int) {
+	c.at.Done += int64(rows)
+	c.tell(c.at)
+}
+
+// compare reads every row of both sides.
+func (c *copying) compare(ctx context.Context) ([]TableCopy, error) {
+	c.at.Checking = true
+	var tables []TableCopy
+	var differ error
+	for _, t := range copiedTables {
+		c.at.Table = t.name
+		source, err := c.sum(ctx, c.from, t)
+		if err != nil {
+			return nil, fmt.Errorf("source: %s: %w", t.name, err)
+		}
+		target, err := c.sum(ctx, c.to, t)
+		if err != nil {
+			return nil, fmt.Errorf("target: %s: %w", t.name, err)
+		}
+		tables = append(tables, TableCopy{t.name, source, target})
+		if source != target && differ == nil {
+			differ = fmt.Errorf("table %s: %w", t.name, ErrCopyDiffers)
+		}
+	}
+	return tables, differ
+}
+
+func (c *copying) sum(ctx context.Context, side *sql.Tx, t copiedTable) (s TableSum, err error) {
+	err = eachRow(ctx, side, t, func(row []any) error {
+		s.Digest.add(row)
+		if s.Rows++; s.Rows%copyRows == 0 {
+			c.advance(copyRows)
+		}
+		return nil
+	})
+	c.advance(int(s.Rows % copyRows))
+	return s, err
+}
