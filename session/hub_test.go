@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -458,7 +459,7 @@ func TestF54_PanicAnywhere(t *testing.T) {
 				var bomb panicky
 				h, _ := bubble(t, bomb.wire)
 				e := loggedIn(t, h, "1")
-				bomb.where = where
+				bomb.where.Store(where)
 				outcome := make(chan error, 1)
 				go func() {
 					_, err := h.GiveOrder(t.Context(), blink("1", "o1"), schema.OrderTimeout)
@@ -481,7 +482,7 @@ func TestF54_PanicAnywhere(t *testing.T) {
 					}
 				}
 				<-outcome
-				bomb.where = ""
+				bomb.where.Store("")
 				e.peer.Abort()
 				synctest.Wait()
 				h.mu.Lock()
@@ -498,6 +499,7 @@ func TestF54_PanicAnywhere(t *testing.T) {
 // function is called.
 func swapMethod(t *testing.T, name string, m func(*rpc.Request) event) func() {
 	t.Helper()
+	synctest.Wait() // nobody is looking
 	was := methods[name]
 	methods[name] = m
 	return func() { synctest.Wait(); methods[name] = was }
@@ -506,7 +508,7 @@ func swapMethod(t *testing.T, name string, m func(*rpc.Request) event) func() {
 // panicky wraps the ports of a hub; the one that is named panics.
 type panicky struct {
 	*ledger
-	where  string
+	where  atomic.Value // a string
 	verify func(schema.Credential, schema.LoginParams) bool
 }
 
@@ -516,7 +518,7 @@ func (p *panicky) wire(c *Config) {
 }
 
 func (p *panicky) explode(where string) {
-	if p.where == where {
+	if p.where.Load() == where {
 		panic("injected into " + where)
 	}
 }
