@@ -362,3 +362,32 @@ func TestDigest(t *testing.T) {
 	}
 	equal(t, "text", sum().String(), strings.Repeat("0", 64))
 }
+
+// BenchmarkCopy copies a fleet with ten events a device from SQLite.
+func BenchmarkCopy(b *testing.B) {
+	const devices, events = 10_000, 100_000
+	from := sqliteURL(b)
+	s := openAt(b, from, Options{})
+	for n := 0; n < devices; n += 1000 {
+		added := make([]schema.NewDevice, 1000)
+		for i := range added {
+			added[i] = schema.NewDevice{Device: device(fmt.Sprint(n + i)), PasswordHash: "sha256:00"}
+		}
+		_, err := s.AddDevices(b.Context(), added, "key:test")
+		must(b, err)
+	}
+	for n := range events - devices {
+		if s.Record(note(fmt.Sprint(n%devices), n)); n%1000 == 0 {
+			flushed(b, s)
+		}
+	}
+	flushed(b, s)
+	must(b, s.Close())
+	eachBench(b, func(b *testing.B) {
+		for b.Loop() {
+			_, err := Copy(b.Context(), from, newDatabase(b), nil)
+			must(b, err)
+		}
+		b.ReportMetric(float64(b.N)*(events+2*devices)/b.Elapsed().Seconds(), "rows/s")
+	})
+}
