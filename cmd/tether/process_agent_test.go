@@ -106,6 +106,10 @@ func TestAgentStops(t *testing.T) {
 	s := serve(t)
 	a := s.agent(program, "a", "")
 	s.awaitState(a.id, schema.Online)
+	await(t, "the token to be kept", func() bool {
+		_, err := os.Stat(filepath.Join(a.state, "token.json"))
+		return err == nil
+	})
 	a.signal(os.Interrupt)
 	if code := a.code(); code != 0 {
 		t.Errorf("exit code %d", code)

@@ -31,7 +31,7 @@ func TestT36_StallsEnd(t *testing.T) {
 	}
 	for name, stall := range stalls {
 		t.Run(name, func(t *testing.T) {
-			s := start(t, Options{}, func(l *limits) { l.handshake, l.idle = 100*time.Millisecond, 100*time.Millisecond })
+			s := start(t, Options{}, func(l *limits) { l.handshake, l.idle = 500*time.Millisecond, 500*time.Millisecond })
 			stall(t, s.issue("o1", "d1"))
 			eventually(t, "the connection is counted", func() bool { st, dev := s.gate.count(); return st+dev == 1 || s.idleAgain() })
 			eventually(t, "the server ends it", s.idleAgain)
