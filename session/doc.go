@@ -40,9 +40,10 @@
 //
 // Hub.Accept starts two for each connection: the reader, which is rpc.Peer.Serve
 // and ends with the connection, and the loop, which ends when the session owes
-// nothing to anybody. A login, a check of an uploaded file run in goroutines of
-// their own, bounded by the gate and by one order for each device; their answers
-// are dropped once the session has ended. The hub's clerk is started by Run and ends with its
+// nothing to anybody. A login and a check of an uploaded file run in goroutines of
+// their own, one login for each connection; the gate bounds how many passwords
+// are hashed at once, not how many logins wait. Their answers are dropped once
+// the session has ended. The hub's clerk is started by Run and ends with its
 // context. Hub.Close waits for all of them.
 //
 // # Never
