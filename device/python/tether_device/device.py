@@ -118,7 +118,7 @@ class Device:
             if self._updating is not None:
                 self._updating.cancel()
             await self._saved
-            journal.close()
+            await journal.close()
             self._stopped = None
         if self._restarting:
             done = self._restart()

@@ -129,7 +129,8 @@ class Orders:
         return future
 
     async def _work(self, job):
-        result = await self._record(job.order, await self._carry_out(job.order))
+        result = await self._carry_out(job.order)
+        await asyncio.shield(self._record(job.order, result))  # once there is a result, it is kept
         restarts = job.order["is_inner"] and job.order["order_type"] == "restart" and result["status"] == "success"
         if restarts:
             self._confirmed = asyncio.Event()

@@ -142,8 +142,9 @@ class Journal:
         self._trim()
         await self._append(order_id, result)
 
-    def close(self):
-        self._file.close()
+    async def close(self):
+        async with self._lock:
+            self._file.close()
 
     def _apply(self, order_id, result):
         self._orders[order_id] = self._orders.get(order_id) or result  # the first result stays

@@ -81,7 +81,7 @@ def _prepare(program, folder, target):
         options.update(BatchMode="no", PubkeyAuthentication="no", PreferredAuthentications="password")
     environment = {**os.environ, "SSH_ASKPASS": ask, "SSH_ASKPASS_REQUIRE": "force",
                    "TETHER_SFTP_PASSWORD": str(target.get("password", ""))}
-    command = [program, "-q", "-F", "none", *(f"-o{name}={value}" for name, value in options.items()), "-b", "-",
+    command = [program, "-F", "none", "-oLogLevel=ERROR", *(f"-o{name}={value}" for name, value in options.items()), "-b", "-",
                f"[{address[1]}]" if ":" in address[1] else address[1]]
     return command, environment
 
