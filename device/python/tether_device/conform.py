@@ -16,10 +16,11 @@ def conforming_device():
     os.makedirs(os.path.dirname(log_file), mode=0o700, exist_ok=True)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s",
                         handlers=[logging.StreamHandler(), logging.FileHandler(log_file)])
-    device = Device(
-        env("TETHER_URL"), device_id=env("TETHER_DEVICE_ID", ""), device_sn=env("TETHER_DEVICE_SN", ""),
-        device_model=env("TETHER_DEVICE_MODEL", ""), password=env("TETHER_PASSWORD"), state_dir=env("TETHER_STATE_DIR"),
-        time_scale=float(env("TETHER_TIME_SCALE", "1")), log_file=log_file)
+    # Without a device_id it is known by its serial number and model.
+    who = {"device_id": env("TETHER_DEVICE_ID")} if env("TETHER_DEVICE_ID") else {
+        "device_sn": env("TETHER_DEVICE_SN"), "device_model": env("TETHER_DEVICE_MODEL")}
+    device = Device(env("TETHER_URL"), **who, password=env("TETHER_PASSWORD"), state_dir=env("TETHER_STATE_DIR"),
+                    time_scale=float(env("TETHER_TIME_SCALE", "1")), log_file=log_file)
 
     @device.order("conform_echo")
     async def echo(params):
