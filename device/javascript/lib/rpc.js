@@ -4,8 +4,9 @@
 
 export const MAX_MESSAGE = 64 << 10; // bytes of a WebSocket message
 export const MAX_MALFORMED = 20; // malformed messages or unasked replies in a row
-const MAX_BATCH = 64;
-const MAX_DEPTH = 32;
+const MAX_BATCH = 64; // members of a batch
+const MAX_DEPTH = 32; // nesting of JSON
+const MAX_NUMBER = 32; // characters of a JSON number
 
 export const PARSE_ERROR = -32700, INVALID_REQUEST = -32600, METHOD_NOT_FOUND = -32601, INVALID_PARAMS = -32602, INTERNAL = -32603;
 export const LOGIN_FAILED = -32001, LOGIN_REQUIRED = -32002, OVERLOADED = -32005;
@@ -42,14 +43,23 @@ export function encode(value) {
   return JSON.stringify(value, (_, v) => (typeof v === 'string' ? v.toWellFormed() : v));
 }
 
-/** What the contract forbids in a text that is JSON; undefined: nothing. */
+const tokens = /("[^"\\]*(?:\\.[^"\\]*)*")(\s*:)?|[[\]{}]|[-+.0-9eE]+/g;
+
+/** What the contract forbids in a text that is JSON, and that JSON.parse does not tell; undefined: nothing. */
 export function faultOf(text) {
-  const bare = text.replace(/"(?:[^"\\]|\\.)*"/g, '0');
-  if (/[-+.0-9eE]{33}/.test(bare)) return 'a number is too long';
-  let depth = 0;
-  for (const [bracket] of bare.matchAll(/[[\]{}]/g)) {
-    depth += bracket === '[' || bracket === '{' ? 1 : -1;
-    if (depth > MAX_DEPTH) return 'nested too deep';
+  const open = []; // the names so far of each object, and of each array, which has none
+  for (const [token, string, colon] of text.matchAll(tokens)) {
+    if (colon) {
+      const name = JSON.parse(string);
+      if (open.at(-1).has(name)) return 'a name occurs twice in an object';
+      open.at(-1).add(name);
+    } else if (token === '{' || token === '[') {
+      if (open.push(new Set()) > MAX_DEPTH) return 'nested too deep';
+    } else if (token === '}' || token === ']') {
+      open.pop();
+    } else if (!string && token.length > MAX_NUMBER) {
+      return 'a number is too long';
+    }
   }
   return undefined;
 }

@@ -11,6 +11,7 @@ from .rpc import INVALID_PARAMS, LOGIN_REQUIRED, MAX_MALFORMED, OVERLOADED, Peer
 from .state import KEEP
 
 LOGIN_TIMEOUT = 10.0  # seconds from the login request to its reply
+CLOSE_TIMEOUT = 1.0  # for the server's close frame
 _OUTBOX = 256  # messages that wait for a server that does not read
 _UPDATES = 16  # device_update calls that wait for the program
 _BINARY, _INTERNAL, _LIVENESS = 1003, 1011, 4408  # close codes
@@ -49,7 +50,7 @@ class Connection:
             else:
                 self._end.reason = self._end.reason or "connection lost"
         finally:
-            closing = self._closing or asyncio.ensure_future(self._ws.close(DONE, "stopped"))
+            closing = self._closing or asyncio.ensure_future(self._close(DONE, "stopped"))
             self._closing = closing
             others = self._tasks - {closing}
             for task in others:
@@ -64,7 +65,13 @@ class Connection:
         """Give the connection up. The first cause counts."""
         if self._closing is None:
             self._end.reason = cause
-            self._closing = self._task(self._ws.close(code, cause))
+            self._closing = self._task(self._close(code, cause))
+
+    async def _close(self, code, cause):
+        closing = asyncio.ensure_future(self._ws.close(code, cause))
+        await asyncio.wait({closing}, timeout=CLOSE_TIMEOUT)
+        self._ws.transport.abort()  # if the server's close frame has not come, it will not
+        await closing
 
     def _task(self, work):
         """Work that ends with the connection; an error in it ends the connection."""

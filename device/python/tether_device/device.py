@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import websockets
 from websockets.exceptions import WebSocketException
 
-from .connection import Connection
+from .connection import CLOSE_TIMEOUT, Connection
 from .orders import Orders, call
 from .retry import DONE, Ending, Retry
 from .rpc import MAX_MESSAGE
@@ -23,7 +23,6 @@ from .status import Status
 from .upload import upload_log
 
 _DIAL_TIMEOUT = 10.0  # TCP, TLS and the WebSocket handshake
-_CLOSE_TIMEOUT = 1.0
 
 
 def execute_anew():
@@ -187,7 +186,7 @@ class Device:
         secure = {"ssl": self._tls or ssl.create_default_context()} if self.url.startswith("wss:") else {}
         return await websockets.connect(
             self.url, subprotocols=["tether.v1"], compression=None, max_size=MAX_MESSAGE, max_queue=16,
-            open_timeout=_DIAL_TIMEOUT, close_timeout=_CLOSE_TIMEOUT, ping_interval=None, **secure)
+            open_timeout=_DIAL_TIMEOUT, close_timeout=CLOSE_TIMEOUT, ping_interval=None, **secure)
 
     # What a connection asks of its device
 
