@@ -10,7 +10,8 @@ import websockets
 
 from tether_device import Device
 
-HEARTBEAT = {"ping_interval_ms": 200, "status_interval_ms": 600, "reply_timeout_ms": 150, "max_failures": 3}
+# Replies are awaited long: a machine that is busy with other tests must not fail this one.
+HEARTBEAT = {"ping_interval_ms": 200, "status_interval_ms": 600, "reply_timeout_ms": 5000, "max_failures": 3}
 NEVER = {"ping_interval_ms": 3_600_000, "status_interval_ms": 3_600_000, "reply_timeout_ms": 3_600_000, "max_failures": 3}
 DEVICE, PASSWORD, TOKEN = "1860117402213097472", "tp_secret", "tt_token"
 
@@ -57,7 +58,7 @@ class Link:
         return await self.next()
 
     async def next(self):
-        return await asyncio.wait_for(self.messages.get(), 10)
+        return await asyncio.wait_for(self.messages.get(), 30)
 
     async def order(self, order_type="echo", order_id="1861", number=1, **more):
         params = {"order_id": order_id, "order_type": order_type, "is_inner": False, "device_id": DEVICE, "params": {},
@@ -90,7 +91,7 @@ class DeviceCase(unittest.IsolatedAsyncioTestCase):
         for device in self.devices:
             device.stop()
         for run in self.runs:
-            await asyncio.wait({run}, timeout=10)
+            await asyncio.wait({run}, timeout=30)
             self.assertTrue(run.done(), "run does not end")
         self.server.close()
         await self.server.wait_closed()
@@ -105,7 +106,7 @@ class DeviceCase(unittest.IsolatedAsyncioTestCase):
         await link.welcome(m)
 
     def device(self, **options):
-        options = {"device_id": DEVICE, "password": PASSWORD, "state_dir": self.folder.name, "time_scale": 0.01,
+        options = {"device_id": DEVICE, "password": PASSWORD, "state_dir": self.folder.name, "time_scale": 0.1,
                    "restart": lambda: None, **options}
         device = Device(self.url, **options)
         self.devices.append(device)
@@ -121,14 +122,14 @@ class DeviceCase(unittest.IsolatedAsyncioTestCase):
 
     async def link(self):
         """The next connection, once it is logged in or refused."""
-        link = await asyncio.wait_for(self.links.get(), 10)
+        link = await asyncio.wait_for(self.links.get(), 30)
         await until(lambda: link.login is not None)
         return link
 
 
 async def until(so):
     """Wait until something is so."""
-    end = time.monotonic() + 10
+    end = time.monotonic() + 30
     while not so():
         if time.monotonic() > end:
             raise AssertionError("in vain")

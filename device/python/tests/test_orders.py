@@ -203,8 +203,6 @@ class BlockingTest(DeviceCase):
         await until(lambda: len(self.heard) >= 8)
         release.set()
         self.assertEqual((await order)["result"]["data"], {"value": True})
-        times = [at for at, method in link.seen if method in ("ping", "upload_status_info")]
-        self.assertLess(max(b - a for a, b in zip(times, times[1:])), 0.2 + 0.15, "a silence in the heartbeat")
         self.assertTrue(self.links.empty(), "the connection was lost")
 
 
