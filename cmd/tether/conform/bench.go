@@ -1,7 +1,6 @@
 package conform
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -9,98 +8,10 @@ import (
 	"github.com/edgetether/tether/schema"
 )
 
-// bench is a scenario at work: the kit, and the outcomes of its rules.
+// bench is a scenario of a client at work.
 type bench struct {
 	*kit
-	outcomes []Check
-}
-
-func newOutcomes(rules []rule) []Check {
-	checks := make([]Check, len(rules))
-	for i, r := range rules {
-		checks[i] = Check{Name: r.key, Rule: r.section, Text: r.text, Outcome: NotExercised, Saw: "the scenario did not come to it"}
-	}
-	return checks
-}
-
-// perform runs a scenario. What could not go on is a failure of the rule that
-// it broke, or else of the first that was still to be looked at.
-func (b *bench) perform(s Scenario) Result {
-	began := time.Now()
-	err := s.run(b)
-	var left *unexercised
-	switch {
-	case err == nil:
-	case errors.As(err, &left):
-		b.skipRest(left.why)
-	case b.ctx.Err() != nil:
-		b.skipRest("the run was interrupted")
-	default:
-		b.failNext(err)
-	}
-	return Result{Name: s.Name, Title: s.Title, Took: time.Since(began), Checks: b.outcomes}
-}
-
-// unexercised ends a scenario without blame.
-type unexercised struct{ why string }
-
-// Error is why.
-func (u *unexercised) Error() string { return u.why }
-
-// broken ends a scenario: something that it needs did not happen.
-type broken struct{ want, saw string }
-
-// Error has both.
-func (b *broken) Error() string { return "expected " + b.want + ", seen: " + b.saw }
-
-func (b *bench) skipRest(why string) {
-	for i := range b.outcomes {
-		if b.outcomes[i].Outcome == NotExercised {
-			b.outcomes[i].Saw = why
-		}
-	}
-}
-
-func (b *bench) failNext(err error) {
-	want, saw := "the scenario goes on", err.Error()
-	var cause *broken
-	if errors.As(err, &cause) {
-		want, saw = cause.want, cause.saw
-	}
-	for i := range b.outcomes {
-		if c := &b.outcomes[i]; c.Outcome == NotExercised {
-			c.Outcome, c.Want, c.Saw = Failed, want, saw
-			b.skipRest("the scenario ended before")
-			return
-		}
-	}
-	last := &b.outcomes[len(b.outcomes)-1]
-	last.Outcome, last.Want, last.Saw = Failed, want, saw
-}
-
-// check is the outcome of a rule. A rule that is looked at several times has
-// failed when it failed once.
-func (b *bench) check(key string, ok bool, want, saw string, args ...any) {
-	for i := range b.outcomes {
-		c := &b.outcomes[i]
-		if c.Name != key || c.Outcome == Failed {
-			continue
-		}
-		if ok {
-			c.Outcome, c.Saw = Passed, ""
-		} else {
-			c.Outcome, c.Want, c.Saw = Failed, want, fmt.Sprintf(saw, args...)
-		}
-	}
-}
-
-// skip says why a rule was not looked at.
-func (b *bench) skip(key, why string) {
-	for i := range b.outcomes {
-		if c := &b.outcomes[i]; c.Name == key && c.Outcome == NotExercised {
-			c.Saw = why
-		}
-	}
+	*sheet
 }
 
 // took checks that something took between least and most, with the slack.

@@ -15,27 +15,15 @@ import (
 	"github.com/edgetether/tether/schema"
 )
 
-// Scenario is one thing that a client is walked through.
-type Scenario struct {
-	Name, Title string
-	rules       []rule
-	run         func(*bench) error // an error: it could not go on, and why
-}
-
-// rule is something that the contract says, and where.
-type rule struct{ key, section, text string }
-
-// Scenarios are all that a client is tested with, in their order.
-func Scenarios() []Scenario { return scenarios() }
-
-func scenarios() []Scenario {
+// scenarios are all that a client is walked through, in their order.
+func scenarios() []scenario[*bench] {
 	return slices.Concat(loginScenarios, livenessScenarios, orderScenarios, settleScenarios, restartScenarios,
-		closeScenarios(), hostileScenarios, []Scenario{wireScenario})
+		closeScenarios(), hostileScenarios, []scenario[*bench]{wireScenario})
 }
 
 // wireScenario comes last: it has nothing to do but to tell what was found.
-var wireScenario = Scenario{
-	Name: "every-message", Title: "What every message of the run was held against",
+var wireScenario = scenario[*bench]{
+	name: "every-message", title: "What every message of the run was held against",
 	rules: everyMessage,
 	run: func(b *bench) error {
 		for _, r := range everyMessage {
@@ -102,17 +90,17 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 func (k *kit) walk() *Report {
 	r := &Report{Of: "the client", Tolerance: k.o.tolerance(), Started: time.Now()}
 	for _, s := range scenarios() {
-		if len(k.o.Only) > 0 && !slices.Contains(k.o.Only, s.Name) && s.Name != wireScenario.Name {
+		if len(k.o.Only) > 0 && !slices.Contains(k.o.Only, s.name) && s.name != wireScenario.name {
 			continue
 		}
 		if k.ctx.Err() != nil {
 			break
 		}
-		k.judge.scenario = s.Name
-		b := &bench{kit: k, outcomes: newOutcomes(s.rules)}
-		result := b.perform(s)
+		k.judge.scenario = s.name
+		b := &bench{kit: k, sheet: newSheet(s.rules)}
+		result := perform(k.ctx, s, b, b.sheet)
 		r.Results = append(r.Results, result)
-		k.o.Say("%-13s  %s", result.outcome(), s.Name)
+		k.o.Say("%-13s  %s", result.outcome(), s.name)
 	}
 	return r
 }

@@ -100,9 +100,9 @@ func setDefault[T comparable](v *T, standard T) {
 }
 
 // checkNames finds a scenario that there is not.
-func checkNames(only []string, all []Scenario) error {
+func checkNames[B any](only []string, all []scenario[B]) error {
 	for _, name := range only {
-		if !slices.ContainsFunc(all, func(s Scenario) bool { return s.Name == name }) {
+		if !slices.ContainsFunc(all, func(s scenario[B]) bool { return s.name == name }) {
 			return fmt.Errorf("conform: no scenario is called %q", name)
 		}
 	}

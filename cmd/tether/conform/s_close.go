@@ -28,8 +28,8 @@ var closings = []closing{
 	{schema.CloseTakeover, "a newer login took over", "back off 60 s", (*bench).backOff, false},
 }
 
-func closeScenarios() []Scenario {
-	all := []Scenario{
+func closeScenarios() []scenario[*bench] {
+	all := []scenario[*bench]{
 		stopScenario(schema.CloseDone, "done"),
 	}
 	for _, c := range closings {
@@ -37,25 +37,25 @@ func closeScenarios() []Scenario {
 	}
 	return append(all,
 		stopScenario(schema.CloseDeviceGone, "device deleted or disabled"),
-		Scenario{"close-1012", "The server restarts: retry_after_ms, a different one each time", []rule{
+		scenario[*bench]{"close-1012", "The server restarts: retry_after_ms, a different one each time", []rule{
 			{"long", "southbound 5", "1012: come back after the N of retry_after_ms"},
 			{"short", "southbound 5", "a different N for each device, and each time"},
 			{"bare", "southbound 4", "without one: reconnect after 10 s with 20 % jitter"},
 			{"token", "southbound 2", "The token is good across server restarts"},
 		}, drains},
-		Scenario{"reset", "The connection is cut without a close frame", []rule{
+		scenario[*bench]{"reset", "The connection is cut without a close frame", []rule{
 			{"returns", "southbound 4", "Reconnect after 10 s with 20 % jitter"},
 			{"token", "southbound 2", "The token is presented again"},
 		}, resets},
 	)
 }
 
-func (c closing) scenario() Scenario {
+func (c closing) scenario() scenario[*bench] {
 	secret := rule{"credential", "southbound 2", "The token is presented again"}
 	if c.password {
 		secret = rule{"credential", "southbound 5", "4401: log in with the password, not the token"}
 	}
-	return Scenario{fmt.Sprintf("close-%d", c.code), "Close code of a session: " + c.title, []rule{
+	return scenario[*bench]{fmt.Sprintf("close-%d", c.code), "Close code of a session: " + c.title, []rule{
 		{"returns", "southbound 5", fmt.Sprintf("%d: %s", c.code, c.does)},
 		secret,
 	}, c.run}
@@ -80,8 +80,8 @@ func (c closing) run(b *bench) error {
 	return nil
 }
 
-func stopScenario(code schema.CloseCode, title string) Scenario {
-	return Scenario{fmt.Sprintf("close-%d", code), "Close code of a session: " + title, []rule{
+func stopScenario(code schema.CloseCode, title string) scenario[*bench] {
+	return scenario[*bench]{fmt.Sprintf("close-%d", code), "Close code of a session: " + title, []rule{
 		{"stops", "southbound 5", fmt.Sprintf("%d: stop", code)},
 	}, func(b *bench) error {
 		s, err := b.session(welcome{})

@@ -12,7 +12,7 @@ import (
 	"github.com/edgetether/tether/schema"
 )
 
-var hostileScenarios = []Scenario{
+var hostileScenarios = []scenario[*bench]{
 	{"unknown-method", "A method that a device does not have", []rule{
 		{"request", "southbound 6", "-32601 method not found"},
 		{"notification", "southbound 1", "Notifications are never answered, whatever they hold"},

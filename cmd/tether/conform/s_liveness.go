@@ -11,7 +11,7 @@ import (
 // seldom is a report interval that keeps reports out of what is measured.
 const seldom = 10 * time.Minute
 
-var livenessScenarios = []Scenario{
+var livenessScenarios = []scenario[*bench]{
 	{"cadence", "Pings and reports, with intervals of the login result: 5 s and 12 s", []rule{
 		{"first-report", "southbound 4", "The first report at once after the login"},
 		{"reports", "southbound 4", "Status from the last one sent, by the interval of the login result"},
@@ -222,8 +222,8 @@ func vanish(b *bench) error {
 	defer s.bury()
 	silence := ping + schema.MaxFailures*reply
 	w := b.reconnect()
-	// A client may give its own close a second before it cuts the connection.
-	return b.returns("returns", last.at, window{silence + w.least, silence + w.most + closeLimit})
+	// A client may wait for the answer to its close as long as a write may take.
+	return b.returns("returns", last.at, window{silence + w.least, silence + w.most + schema.WriteTimeout})
 }
 
 func report(b *bench) error {

@@ -10,7 +10,7 @@ import (
 // loginTimeout is how long a device awaits the reply to login.
 const loginTimeout = 10 * time.Second
 
-var loginScenarios = []Scenario{
+var loginScenarios = []scenario[*bench]{
 	{"login-password", "The first start: device_id and password", []rule{
 		{"form", "southbound 2", "login presents device_id and password, and no token that it was not given"},
 		{"report", "southbound 4", "The first report goes out at once after the login"},

@@ -11,7 +11,7 @@ import (
 	"github.com/edgetether/tether/schema"
 )
 
-var orderScenarios = []Scenario{
+var orderScenarios = []scenario[*bench]{
 	{"order", "An order of the integrator's own", []rule{
 		{"success", "southbound 3", `The result is {"status": "success", "message": …, "data": {…}}`},
 		{"params", "southbound 3", "The integrator's orders carry params (conform_echo gives them back in data)"},

@@ -8,7 +8,7 @@ import (
 	"github.com/edgetether/tether/schema"
 )
 
-var restartScenarios = []Scenario{
+var restartScenarios = []scenario[*bench]{
 	{"restart-confirmed", "restart, with restart_confirm (sent twice)", []rule{
 		{"accepts", "southbound 3", `Result {"status":"success","message":"wait Server Confirm"}`},
 		{"waits", "southbound 3", "The device waits for the confirm"},

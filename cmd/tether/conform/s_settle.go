@@ -10,7 +10,7 @@ import (
 	"github.com/edgetether/tether/schema"
 )
 
-var settleScenarios = []Scenario{
+var settleScenarios = []scenario[*bench]{
 	{"order-lost", "The connection breaks while an order is carried out", []rule{
 		{"handed-in", "southbound 2", "The connection broke between give_order and its reply: the device hands the result in after the login"},
 		{"result", "southbound 2", "with order_id, status, message, data: the result that it has"},
