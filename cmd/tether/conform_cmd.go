@@ -28,6 +28,11 @@ type conformCmd struct {
 	EchoOrder      string        `default:"conform_echo" help:"The order that gives its params back."`
 	SleepOrder     string        `default:"conform_sleep" help:"The order that takes params.ms milliseconds."`
 
+	Server string `placeholder:"URL" help:"The other way round: hold the server at this ws:// or wss:// address against the contract, as the device."`
+	API    string `name:"api" placeholder:"URL" help:"With --server: its REST side, for orders."`
+	Key    string `help:"With --api: an API key, role operator. Better as TETHER_KEY."`
+	Slow   bool   `help:"With --server: wait for what takes 5, 10 and 18.5 s too."`
+
 	Only      []string `placeholder:"NAME,…" help:"These scenarios alone."`
 	List      bool     `help:"Print the scenarios and their rules, and end."`
 	JSON      string   `name:"json" placeholder:"FILE" help:"Write the report as JSON; - is standard output."`
@@ -52,13 +57,18 @@ is started again) and TETHER_TIME_SCALE. It may end whenever it has to: to resta
 Intervals of pings and reports are told to the client by the login result, a tenth of the usual ones. Times that no
 message tells take minutes; a client that multiplies them by TETHER_TIME_SCALE is done in one.
 
+With --server it is the device, and tests a server that you say, with the same rules: --device-id and --password of a
+device that is not connected, --sn and --model if you have them, and --api with --key to give orders.
+
 The exit code is 0 if no check failed, 1 if one did, 2 for a wrong call.
 
 Examples:
   tether conform --exec 'python3 my_device.py' --time-scale 0.1
   tether conform --exec ./my-device --only login-password,cadence --junit report.xml
   tether conform --listen 0.0.0.0:9190
-  tether conform --list`
+  tether conform --list
+  tether conform --server ws://127.0.0.1:9090/ws --device-id 1860… --password tp_… --sn SN-1 --model ModelB \
+    --api http://127.0.0.1:9090 --key tk_… --slow`
 }
 
 // Validate finds a wrong call.
@@ -71,26 +81,48 @@ func (c *conformCmd) Validate() error {
 	if err := schema.CheckID("--device-id", c.DeviceID); err != nil {
 		return err
 	}
-	return conform.CheckNames(c.Only)
+	if c.Server == "" && (c.API != "" || c.Slow) {
+		return errors.New("--api and --slow go with --server")
+	}
+	if c.Server != "" && c.Exec != "" {
+		return errors.New("--exec starts a client, --server tests a server: one of them")
+	}
+	return conform.CheckNames(c.Only, c.Server != "")
 }
 
 // Run is the command.
 func (c *conformCmd) Run(ctx context.Context, s streams) error {
 	if c.List {
-		return conform.WriteList(s.out)
+		return conform.WriteList(s.out, c.Server != "")
 	}
 	var out outputs
 	defer out.close()
-	o, clean, err := c.options(s, &out)
-	if err != nil {
-		return err
-	}
-	defer clean()
-	report, err := conform.Run(ctx, o)
+	report, err := c.test(ctx, s, &out)
 	if err != nil {
 		return err
 	}
 	return c.show(s, &out, report)
+}
+
+func (c *conformCmd) test(ctx context.Context, s streams, out *outputs) (*conform.Report, error) {
+	say := func(format string, args ...any) { fmt.Fprintf(s.err, format+"\n", args...) }
+	if c.Server != "" {
+		return conform.RunServer(ctx, conform.ServerOptions{
+			URL: c.Server, Device: c.device(), API: c.API, Key: c.Key, Slow: c.Slow,
+			Slack: conform.Slack{Part: 0.05, Fixed: c.Slack}, Only: c.Only, Say: say,
+		})
+	}
+	o, clean, err := c.options(s, out)
+	if err != nil {
+		return nil, err
+	}
+	defer clean()
+	o.Say = say
+	return conform.Run(ctx, o)
+}
+
+func (c *conformCmd) device() conform.Identity {
+	return conform.Identity{ID: c.DeviceID, SN: c.SN, Model: c.Model, Password: c.Password}
 }
 
 func (c *conformCmd) options(s streams, out *outputs) (o conform.Options, clean func(), err error) {
@@ -113,10 +145,9 @@ func (c *conformCmd) options(s streams, out *outputs) (o conform.Options, clean 
 		return o, nil, err
 	}
 	o = conform.Options{
-		Listener: l, Device: conform.Identity{ID: c.DeviceID, SN: c.SN, Model: c.Model, Password: c.Password},
+		Listener: l, Device: c.device(),
 		TimeScale: c.TimeScale, HeartbeatScale: c.HeartbeatScale, Slack: conform.Slack{Part: 0.25, Fixed: c.Slack},
 		StateDir: dir, Patience: c.Wait, EchoOrder: c.EchoOrder, SleepOrder: c.SleepOrder, Only: c.Only,
-		Say: func(format string, args ...any) { fmt.Fprintf(s.err, format+"\n", args...) },
 	}
 	if c.Wire != "" {
 		o.Log = func(line string) { fmt.Fprintln(wire, line) }

@@ -6,13 +6,23 @@ import (
 	"strings"
 )
 
-// CheckNames finds a name that is no scenario's.
-func CheckNames(names []string) error { return checkNames(names, scenarios()) }
+// CheckNames finds a name that is no scenario's, of a client or of a server.
+func CheckNames(names []string, server bool) error {
+	if server {
+		return checkNames(names, serverScenarios())
+	}
+	return checkNames(names, scenarios())
+}
 
-// WriteList prints the scenarios and what is looked at in each.
-func WriteList(w io.Writer) error {
+// WriteList prints the scenarios of a client, or of a server, and what is
+// looked at in each.
+func WriteList(w io.Writer, server bool) error {
 	var b strings.Builder
-	list(&b, scenarios())
+	if server {
+		list(&b, serverScenarios())
+	} else {
+		list(&b, scenarios())
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
