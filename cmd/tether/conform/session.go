@@ -253,7 +253,16 @@ func (s *session) send(text string) error {
 	if err := s.ws.SetWriteDeadline(time.Now().Add(writeLimit)); err != nil {
 		return err
 	}
-	return s.ws.WriteMessage(websocket.TextMessage, []byte(text))
+	return s.orEnding(s.ws.WriteMessage(websocket.TextMessage, []byte(text)))
+}
+
+// orEnding prefers how the connection ended to the error of a write that found
+// it so.
+func (s *session) orEnding(err error) error {
+	if err != nil && s.drain() {
+		return s.ending
+	}
+	return err
 }
 
 // sendRaw writes bytes below the WebSocket library: frames that it would not make.
@@ -263,7 +272,7 @@ func (s *session) sendRaw(b []byte) error {
 		return err
 	}
 	_, err := conn.Write(b)
-	return err
+	return s.orEnding(err)
 }
 
 // close sends a close frame, waits for the client's, and ends the connection.
@@ -278,19 +287,19 @@ func (s *session) close(code schema.CloseCode, reason string) (at time.Time) {
 }
 
 // drain waits until the client has closed too, or has had its time for it.
-func (s *session) drain() {
+func (s *session) drain() (ended bool) {
 	timer := time.NewTimer(closeLimit)
 	defer timer.Stop()
 	for {
 		select {
 		case _, open := <-s.events:
 			if !open {
-				return
+				return true
 			}
 		case <-timer.C:
-			return
+			return false
 		case <-s.ctx.Done():
-			return
+			return false
 		}
 	}
 }
