@@ -81,6 +81,13 @@ type Config struct {
 	// DiskPath is the file system that is reported. Default "/".
 	DiskPath string
 
+	// TimeScale multiplies the contract's times that no message tells: the waits
+	// before a reconnect, for the reply to login and for restart_confirm. It is
+	// for tests that have no patience, such as those of tether conform: from
+	// 0.01 to 1, the default. A server in earnest takes a device that hurries
+	// for a flood.
+	TimeScale float64
+
 	// Logf gets a copy of each line of the operation log. Default: none.
 	Logf func(format string, args ...any)
 	// BootID tells one start of the process from the next. Default: random.
@@ -104,6 +111,7 @@ const (
 	defaultTries   = 5
 	defaultLogKeep = 10
 	defaultName    = "tether-device"
+	minTimeScale   = 0.01
 )
 
 // withDefaults checks the configuration and fills in what was left zero. An
@@ -123,6 +131,7 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.RemoteDir, schema.RemoteDir)
 	setDefault(&c.DiskPath, "/")
 	setDefault(&c.BootID, newBootID())
+	setDefault(&c.TimeScale, 1)
 	if c.Restart == nil {
 		c.Restart = execSelf
 	}
@@ -163,6 +172,8 @@ func (c *Config) check() error {
 		return wrong("LogKeep", "must not be negative")
 	case c.OrderTimeout < 0:
 		return wrong("OrderTimeout", "must not be negative")
+	case c.TimeScale != 0 && !(c.TimeScale >= minTimeScale && c.TimeScale <= 1):
+		return wrong("TimeScale", "must be from %g to 1", minTimeScale)
 	}
 	for name, measure := range c.Custom {
 		if measure == nil {
@@ -194,6 +205,11 @@ func (s *SFTPConfig) check() error {
 		return wrong("SFTP.HostKey", "%v", err)
 	}
 	return nil
+}
+
+// scaled is one of the contract's times as this device keeps it.
+func (c *Config) scaled(d time.Duration) time.Duration {
+	return time.Duration(float64(d) * c.TimeScale)
 }
 
 // wrong is the error for one member of the configuration.

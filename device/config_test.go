@@ -25,6 +25,8 @@ func TestConfigNamesTheWrongMember(t *testing.T) {
 		"TLS: InsecureSkipVerify is not allowed":                  func(c *Config) { c.TLS = &tls.Config{InsecureSkipVerify: true} },
 		"LogKeep: must not be negative":                           func(c *Config) { c.LogKeep = -1 },
 		"OrderTimeout: must not be negative":                      func(c *Config) { c.OrderTimeout = -1 },
+		"TimeScale: must be from 0.01 to 1":                       func(c *Config) { c.TimeScale = 1.01 },
+		"TimeScale: must be from":                                 func(c *Config) { c.TimeScale = 0.009 },
 		"Custom: \"a\" must not be nil":                           func(c *Config) { c.Custom = map[string]func(context.Context) (any, error){"a": nil} },
 		"SFTP.Address: must be host:port":                         func(c *Config) { c.SFTP = &SFTPConfig{Address: "x"} },
 		"SFTP.Username: required":                                 func(c *Config) { c.SFTP = &SFTPConfig{Address: "x:22"} },

@@ -48,7 +48,7 @@ func (c *conn) run(ctx context.Context) ending {
 	served := make(chan rpc.End, 1)
 	go func() { served <- c.peer.Serve(c) }()
 
-	c.timer = time.NewTimer(loginTimeout)
+	c.timer = time.NewTimer(c.d.cfg.scaled(loginTimeout))
 	defer c.timer.Stop()
 	c.login()
 	for {

@@ -69,7 +69,7 @@ func (d *Device) run(ctx context.Context, log *oplog, j *journal) (restart bool,
 		d: d, log: log, orders: d.newOrders(j, log),
 		updates: newUpdates(d.cfg.OnUpdate), collector: newCollector(&d.cfg),
 		token: loadToken(&d.cfg),
-		retry: retry{maxTries: d.cfg.MaxTries, rand: d.cfg.Rand},
+		retry: retry{maxTries: d.cfg.MaxTries, rand: d.cfg.Rand, scaled: d.cfg.scaled},
 	}
 	var workers sync.WaitGroup
 	workers.Go(func() { r.orders.work(ctx) })
@@ -82,6 +82,7 @@ func (d *Device) run(ctx context.Context, log *oplog, j *journal) (restart bool,
 func (d *Device) newOrders(j *journal, log *oplog) *orders {
 	w := newOrders(j, log)
 	w.find, w.clock, w.timeout = d.handler(uploader{cfg: &d.cfg, log: log}), d.serverTime, d.cfg.OrderTimeout
+	w.grace = d.cfg.scaled(schema.RestartGrace)
 	return w
 }
 

@@ -28,6 +28,7 @@ type orders struct {
 	find    func(o schema.GiveOrder) handler // nil: no such order
 	clock   func() time.Time                 // the server's time
 	timeout time.Duration                    // of a custom order; 0: until its deadline
+	grace   time.Duration                    // the wait for restart_confirm
 
 	jobs    chan *job     // capacity 1: the one that running points to
 	restart chan struct{} // closed when a restart order's time has come
@@ -205,7 +206,7 @@ func (w *orders) awaitConfirm(ctx context.Context, o schema.GiveOrder, confirmed
 	case <-ctx.Done():
 		return
 	case <-confirmed:
-	case <-time.After(schema.RestartGrace):
+	case <-time.After(w.grace):
 		outcome = "unconfirmed"
 	}
 	w.log.add("restart", outcome, "order_id", o.OrderID)

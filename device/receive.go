@@ -50,6 +50,9 @@ func (c *conn) checkOrder(o schema.GiveOrder) error {
 	if err := schema.CheckID("order_id", o.OrderID); err != nil {
 		return err
 	}
+	if len(o.Params) > 0 && o.Params[0] != '{' && string(o.Params) != "null" {
+		return schema.InvalidMember("params", "must be an object")
+	}
 	return c.checkDevice(o.DeviceID)
 }
 

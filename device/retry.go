@@ -32,7 +32,8 @@ type ending struct {
 type retry struct {
 	maxTries int // negative: unlimited
 	rand     func() float64
-	tries    int // in a row without a login
+	scaled   func(time.Duration) time.Duration // what is kept of the contract's times
+	tries    int                               // in a row without a login
 }
 
 // verdict is what follows: stop with err (nil: all is well), or wait.
@@ -75,9 +76,9 @@ func (r *retry) after(e ending) verdict {
 // an identity in conflict are a least.
 func (r *retry) pause(code schema.CloseCode) time.Duration {
 	if code == schema.ClosePolicy || code == schema.CloseTakeover {
-		return schema.PolicyDelay
+		return r.scaled(schema.PolicyDelay)
 	}
-	return time.Duration(float64(schema.ReconnectDelay) * (0.8 + 0.4*r.rand()))
+	return r.scaled(time.Duration(float64(schema.ReconnectDelay) * (0.8 + 0.4*r.rand())))
 }
 
 // credentialRefused: what was presented is good no more, by close code or by

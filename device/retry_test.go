@@ -36,7 +36,7 @@ func TestRetryByCloseCode(t *testing.T) {
 		{"not dialled", ending{reason: "connect: refused"}, verdict{wait: 10 * time.Second}},
 	}
 	for _, test := range tests {
-		r := retry{maxTries: 5, rand: func() float64 { return 0.5 }}
+		r := retry{maxTries: 5, rand: func() float64 { return 0.5 }, scaled: unscaled}
 		if got := r.after(test.end); got != test.want {
 			t.Errorf("%s: got %+v, want %+v", test.name, got, test.want)
 		}
@@ -45,7 +45,7 @@ func TestRetryByCloseCode(t *testing.T) {
 
 func TestRetryJitter(t *testing.T) {
 	for random, want := range map[float64]time.Duration{0: 8 * time.Second, 0.5: 10 * time.Second, 1: 12 * time.Second} {
-		r := retry{maxTries: 5, rand: func() float64 { return random }}
+		r := retry{maxTries: 5, rand: func() float64 { return random }, scaled: unscaled}
 		if got := r.after(ending{}).wait; got != want {
 			t.Errorf("rand %v: wait %v, want %v", random, got, want)
 		}
@@ -53,7 +53,7 @@ func TestRetryJitter(t *testing.T) {
 }
 
 func TestRetryGivesUp(t *testing.T) {
-	r := retry{maxTries: 5, rand: func() float64 { return 0.5 }}
+	r := retry{maxTries: 5, rand: func() float64 { return 0.5 }, scaled: unscaled}
 	for range 4 {
 		if v := r.after(ending{}); v.stop {
 			t.Fatal("stopped before the fifth try")
@@ -73,7 +73,7 @@ func TestRetryGivesUp(t *testing.T) {
 }
 
 func TestRetryUnlimited(t *testing.T) {
-	r := retry{maxTries: -1, rand: func() float64 { return 0.5 }}
+	r := retry{maxTries: -1, rand: func() float64 { return 0.5 }, scaled: unscaled}
 	for range 1000 {
 		if r.after(ending{}).stop {
 			t.Fatal("gave up")
@@ -92,3 +92,5 @@ func FuzzParseRetryAfter(f *testing.F) {
 		}
 	})
 }
+
+func unscaled(d time.Duration) time.Duration { return d }

@@ -3,6 +3,7 @@
 //	tether demo       a service, three devices and some orders, on loopback
 //	tether serve      the service
 //	tether device     many devices of a running service
+//	tether conform    a client in any language, held against the contract
 //	tether key        the API keys of a database
 //	tether migrate    the form of a database
 //	tether db         its backup, a check of it, and its copy to another engine

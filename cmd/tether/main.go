@@ -26,6 +26,7 @@ type cli struct {
 	Demo    demoCmd    `cmd:"" help:"Run a service with three devices on this machine, and show what happens."`
 	Device  deviceCmd  `cmd:"" help:"Register many devices with a running service."`
 	Key     keyCmd     `cmd:"" help:"Make, list and revoke the API keys of a database."`
+	Conform conformCmd `cmd:"" help:"Hold a client in any language against the device's contract."`
 	Migrate migrateCmd `cmd:"" help:"Bring a database to this program's form, or show which it has."`
 	DB      dbCmd      `cmd:"" name:"db" help:"Copy a database, or look for damage in it."`
 
