@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,7 +10,9 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
+	"github.com/edgetether/tether/cmd/tether/conform"
 	"github.com/edgetether/tether/schema"
 )
 
@@ -208,23 +211,102 @@ func endsWell(t *testing.T, s *site, a *agent) {
 	}
 }
 
-// TestPythonOwn and TestJavaScriptOwn run the clients' own tests.
-func TestPythonOwn(t *testing.T) {
-	t.Parallel()
-	own(t, pythonFolder, python, "-B", "-m", "unittest")
-}
-
-func TestJavaScriptOwn(t *testing.T) {
+// TestClientsOwn runs the clients' own tests, which mostly wait.
+func TestClientsOwn(t *testing.T) {
 	folder := nodePackage(t)
 	t.Parallel()
-	own(t, folder, "npm", "test")
+	var both sync.WaitGroup
+	defer both.Wait()
+	both.Go(func() { own(t, pythonFolder, python, "-B", "-m", "unittest") })
+	both.Go(func() { own(t, folder, "npm", "test") })
 }
 
 func own(t *testing.T, folder, name string, args ...string) {
-	t.Helper()
 	run := exec.Command(name, args...)
 	run.Dir = folder
 	if out, err := run.CombinedOutput(); err != nil {
-		t.Errorf("%v\n%s", err, out)
+		t.Errorf("%s %s: %v\n%s", name, args, err, out)
 	}
+}
+
+// TestClientsConform: both clients keep the whole contract, as the kit sees it.
+func TestClientsConform(t *testing.T) {
+	py, js := pythonLine(t, "tether_device.conform"), "exec node "+filepath.Join(nodePackage(t), "bin", "conform.js")
+	t.Parallel()
+	var both sync.WaitGroup
+	defer both.Wait()
+	for name, line := range map[string]string{"Python": py, "JavaScript": js} {
+		state := t.TempDir()
+		both.Go(func() {
+			r, text := conformance(t, line, state, 0.1)
+			if r == nil || !r.Passed(true) {
+				t.Errorf("%s: not everything passed", name)
+			}
+			t.Logf("%s\n%s", name, text)
+		})
+	}
+}
+
+// TestClientsBroken: of a client with a fault, the kit names the rule.
+func TestClientsBroken(t *testing.T) {
+	t.Parallel()
+	var all sync.WaitGroup
+	defer all.Wait()
+	for _, c := range []struct {
+		module, rule, text, only string
+		scale                    float64
+	}{
+		{"broken_late", "southbound 4", "A ping 5 s after the previous one was sent", "cadence", 0.3},
+		{"broken_ids", "southbound 1", "An id is a string or an integer, and tells a request from all others", "cadence", 0.3},
+		{"broken_confirm", "southbound 3", "It restarts when the confirm arrives", "restart-confirmed", 1},
+	} {
+		line, state := pythonLine(t, "tests."+c.module), t.TempDir()
+		all.Go(func() {
+			r, text := conformance(t, line, state, c.scale, c.only)
+			if r != nil && !names(r, c.rule, c.text) {
+				t.Errorf("%s: the rule was not named:\n%s", c.module, text)
+			}
+			t.Logf("%s\n%s", c.module, text)
+		})
+	}
+}
+
+func pythonLine(t *testing.T, module string) string {
+	t.Helper()
+	return strings.Join(pythonClient(t).env, " ") + " exec " + python + " -m " + module
+}
+
+// conformance runs the kit against a command line, in real time and part of it.
+func conformance(t *testing.T, line, state string, scale float64, only ...string) (*conform.Report, string) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Error(err)
+		return nil, ""
+	}
+	r, err := conform.Run(t.Context(), conform.Options{
+		Listener: l, Device: conform.Identity{ID: "1860117402213097472", SN: "SN-7", Model: "ModelB", Password: "conform-password"},
+		TimeScale: scale, HeartbeatScale: scale, Slack: conform.Slack{Part: 0.25, Fixed: 500 * time.Millisecond},
+		StateDir: state, Launch: conform.Exec(line, t.Output()), Only: only,
+	})
+	if err != nil {
+		t.Error(err)
+		return nil, ""
+	}
+	var text strings.Builder
+	if err := r.WriteText(&text, false); err != nil {
+		t.Error(err)
+	}
+	return r, text.String()
+}
+
+// names says whether a rule is among those that were broken.
+func names(r *conform.Report, rule, text string) bool {
+	for _, s := range r.Results {
+		for _, c := range s.Checks {
+			if c.Outcome == conform.Failed && c.Rule == rule && strings.HasPrefix(c.Text, text) {
+				return true
+			}
+		}
+	}
+	return false
 }
