@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -230,6 +231,8 @@ func own(t *testing.T, folder, name string, args ...string) {
 }
 
 // TestClientsConform: both clients keep the whole contract, as the kit sees it.
+// What failed in a tenth of the time is looked at again in half of it, where
+// only a machine that was too busy passes.
 func TestClientsConform(t *testing.T) {
 	py, js := pythonLine(t, "tether_device.conform"), "exec node "+filepath.Join(nodePackage(t), "bin", "conform.js")
 	t.Parallel()
@@ -239,10 +242,12 @@ func TestClientsConform(t *testing.T) {
 		state := t.TempDir()
 		both.Go(func() {
 			r, text := conformance(t, line, state, 0.1)
-			if r == nil || !r.Passed(true) {
-				t.Errorf("%s: not everything passed", name)
-			}
 			t.Logf("%s\n%s", name, text)
+			if again := unpassed(r); len(again) > 0 {
+				if r, text = conformance(t, line, state, 0.5, again...); len(unpassed(r)) > 0 {
+					t.Errorf("%s: not everything passed, in a second run neither:\n%s", name, text)
+				}
+			}
 		})
 	}
 }
@@ -263,7 +268,7 @@ func TestClientsBroken(t *testing.T) {
 		line, state := pythonLine(t, "tests."+c.module), t.TempDir()
 		all.Go(func() {
 			r, text := conformance(t, line, state, c.scale, c.only)
-			if r != nil && !names(r, c.rule, c.text) {
+			if !names(r, c.rule, c.text) {
 				t.Errorf("%s: the rule was not named:\n%s", c.module, text)
 			}
 			t.Logf("%s\n%s", c.module, text)
@@ -281,7 +286,7 @@ func conformance(t *testing.T, line, state string, scale float64, only ...string
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Error(err)
-		return nil, ""
+		return &conform.Report{}, ""
 	}
 	r, err := conform.Run(t.Context(), conform.Options{
 		Listener: l, Device: conform.Identity{ID: "1860117402213097472", SN: "SN-7", Model: "ModelB", Password: "conform-password"},
@@ -290,13 +295,23 @@ func conformance(t *testing.T, line, state string, scale float64, only ...string
 	})
 	if err != nil {
 		t.Error(err)
-		return nil, ""
+		return &conform.Report{}, ""
 	}
 	var text strings.Builder
 	if err := r.WriteText(&text, false); err != nil {
 		t.Error(err)
 	}
 	return r, text.String()
+}
+
+// unpassed are the scenarios in which not everything passed.
+func unpassed(r *conform.Report) (names []string) {
+	for _, s := range r.Results {
+		if slices.ContainsFunc(s.Checks, func(c conform.Check) bool { return c.Outcome != conform.Passed }) {
+			names = append(names, s.Name)
+		}
+	}
+	return names
 }
 
 // names says whether a rule is among those that were broken.

@@ -31,6 +31,13 @@ export class Cadence {
     this.failures = 0;
   }
 
+  /** The report goes out now. Told once more if its figures took their time. */
+  reported(now) {
+    this.report.due = now + this.reportEvery;
+    this.report.expiry = now + this.replyWithin;
+    this.ping.due = now + this.pingEvery; // it replaces the ping
+  }
+
   /** What to do now: 'ping', 'report', 'leave', or 'wait', until wake. What it says to send counts as sent. */
   next(now) {
     const { ping, report } = this;
@@ -43,9 +50,7 @@ export class Cadence {
     }
     if (this.failures >= this.maxFailures) return { action: 'leave' };
     if (report.expiry === undefined && now >= report.due) {
-      report.due = now + this.reportEvery;
-      report.expiry = now + this.replyWithin;
-      ping.due = now + this.pingEvery; // a report replaces the ping
+      this.reported(now);
       return { action: 'report' };
     }
     if (ping.expiry === undefined && now >= ping.due) {

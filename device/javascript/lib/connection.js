@@ -186,7 +186,9 @@ export class Connection {
   async #report(number) {
     this.#peer.forget(this.#awaited.report);
     const report = await this.#host.status.collect(this.#deviceId);
-    if (number === this.#reports && !this.#closing) this.#guarded(() => this.#call('report', 'upload_status_info', report));
+    if (number !== this.#reports || this.#closing) return;
+    this.#cadence.reported(performance.now());
+    this.#guarded(() => this.#call('report', 'upload_status_info', report));
   }
 
   // The server's requests

@@ -32,6 +32,15 @@ test('cadence', () => {
   assert.equal(play(told, 6, (now) => now < 5), '0 report, 1 ping, 2 ping, 3 ping, 4 report, 5 ping, 5.5 leave');
 });
 
+test('cadence: a report counts from when it went out, not from when its figures were asked for', () => {
+  const cadence = new Cadence({}, 0);
+  assert.equal(cadence.next(0).action, 'report');
+  cadence.reported(900);
+  assert.equal(cadence.next(1000).wake, 3900);
+  cadence.replied('report');
+  assert.equal(cadence.next(1000).wake, 5900);
+});
+
 test('cadence: nonsense has the standard value, and all have bounds', () => {
   const nonsense = new Cadence({ ping_interval_ms: -1, status_interval_ms: 'x', reply_timeout_ms: null, max_failures: 0.5 }, 0);
   assert.deepEqual([nonsense.pingEvery, nonsense.reportEvery, nonsense.replyWithin, nonsense.maxFailures], [5000, 15000, 3000, 3]);

@@ -24,6 +24,7 @@ class Link:
         self.seen = []  # (time, method) of each request
         self.messages = asyncio.Queue()  # replies, and requests that are not answered here
         self.login = None  # the params
+        self.greeted = False  # it is answered, in whatever way
         self.closed = asyncio.get_running_loop().create_future()  # (code, reason) as the device closed
 
     async def serve(self):
@@ -41,6 +42,7 @@ class Link:
         if method == "login":
             self.login = m["params"]
             await self.server.on_login(self, m)
+            self.greeted = True
         elif method in ("ping", "upload_status_info") and method not in self.server.silent_on:
             await self.reply(m, "pong" if method == "ping" else {})
             self.server.heard.append(m)
@@ -123,7 +125,7 @@ class DeviceCase(unittest.IsolatedAsyncioTestCase):
     async def link(self):
         """The next connection, once it is logged in or refused."""
         link = await asyncio.wait_for(self.links.get(), 30)
-        await until(lambda: link.login is not None)
+        await until(lambda: link.greeted or link.closed.done())
         return link
 
 

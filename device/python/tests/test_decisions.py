@@ -40,6 +40,15 @@ class CadenceTest(unittest.TestCase):
         sent = play(Cadence({}, 0.0), 20, lambda now, action: now not in (5, 8))
         self.assertEqual(sent, [(0, REPORT), (5, PING), (8, PING), (11, PING), (15, REPORT), (20, PING)])
 
+    def test_slow_figures(self):
+        """A report counts from when it went out, not from when its figures were asked for."""
+        cadence = Cadence({}, 0.0)
+        self.assertEqual(cadence.next(0), (REPORT, 0))
+        cadence.reported(0.9)
+        self.assertEqual(cadence.next(1), (WAIT, 3.9))
+        cadence.replied(REPORT)
+        self.assertEqual(cadence.next(1), (WAIT, 5.9))
+
     def test_the_servers_values(self):
         cadence = Cadence({"ping_interval_ms": 1000, "status_interval_ms": 4000, "reply_timeout_ms": 500, "max_failures": 1}, 0.0)
         self.assertEqual(play(cadence, 5, lambda now, action: now < 5), [

@@ -40,6 +40,12 @@ class Cadence:
         self._beats[which].expiry = None
         self.failures = 0
 
+    def reported(self, now):
+        """The report goes out now. Told once more if its figures took their time."""
+        ping, report = self._beats[PING], self._beats[REPORT]
+        report.due, report.expiry = now + self.report_every, now + self.reply_within
+        ping.due = now + self.ping_every  # it replaces the ping
+
     def next(self, now):
         """What to do now, and for WAIT when to ask again. Whatever it says to send counts as sent."""
         ping, report = self._beats[PING], self._beats[REPORT]
@@ -51,8 +57,7 @@ class Cadence:
         if self.failures >= self.max_failures:
             return LEAVE, now
         if report.ready(now):
-            report.due, report.expiry = now + self.report_every, now + self.reply_within
-            ping.due = now + self.ping_every  # a report replaces the ping
+            self.reported(now)
             return REPORT, now
         if ping.ready(now):
             ping.due, ping.expiry = now + self.ping_every, now + self.reply_within

@@ -202,6 +202,7 @@ class Connection:
     async def _report(self, number):
         report = await self._device.status.collect(self._device_id)
         if number == self._reports and self._closing is None:
+            self._cadence.reported(time.monotonic())
             self._send(REPORT, "upload_status_info", report)
 
     # The server's requests

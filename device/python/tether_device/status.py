@@ -65,9 +65,12 @@ class Status:
 
     async def collect(self, device_id):
         """A report. What is not there in time is left out of it."""
-        host, custom = await asyncio.gather(self._host.read(), self._own())
+        host, custom = await asyncio.gather(self._host.read(), self._own(), return_exceptions=True)
         report = {"device_id": device_id, "CPU_info": {}, "Memory_info": {}, "Disk_info": {}, "dev_state": "online"}
-        report.update(host)
+        if isinstance(host, dict):
+            report.update(host)
+        else:
+            self._log.warning("figures of the host left out: %s", str(host) or type(host).__name__)
         if custom is not None:
             report["custom"] = custom
         return report
