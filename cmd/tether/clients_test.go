@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -121,11 +123,18 @@ func (s *site) foreign(c foreign, name string) *agent {
 	return a
 }
 
+func (s *site) deviceURL() string {
+	if s.secure {
+		return "wss://" + s.address + "/ws"
+	}
+	return "ws://" + s.address + "/ws"
+}
+
 // launchForeign starts the client, also once more in the same state folder.
 func (s *site) launchForeign(a *agent, c foreign, password string) {
 	s.t.Helper()
 	env := append([]string{
-		"TETHER_URL=ws://" + s.address + "/ws", "TETHER_DEVICE_ID=" + a.id, "TETHER_PASSWORD=" + password,
+		"TETHER_URL=" + s.deviceURL(), "TETHER_DEVICE_ID=" + a.id, "TETHER_PASSWORD=" + password,
 		"TETHER_STATE_DIR=" + a.state, "TETHER_LOG_FILE=" + filepath.Join(a.state, "device.log"),
 	}, c.env...)
 	a.process = launch(s.t, env, c.blink[0], c.blink[1:]...)
@@ -160,6 +169,32 @@ func liveAsDevice(t *testing.T, c foreign) {
 		t.Errorf("logins by %s", got)
 	}
 	endsWell(t, s, a)
+}
+
+// TestClientsOverTLS: they come in over TLS, and do not show their password to
+// a server whose issuer they do not trust.
+func TestClientsOverTLS(t *testing.T) {
+	clients := map[string]foreign{"SSL_CERT_FILE": pythonClient(t), "NODE_EXTRA_CA_CERTS": nodeClient(t)}
+	t.Parallel()
+	cert, key, roots := selfSigned(t)
+	s := serve(t, "--tls-cert", cert, "--tls-key", key)
+	s.api.http.Transport.(*http.Transport).DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+		d := tls.Dialer{Config: &tls.Config{RootCAs: roots}}
+		return d.DialContext(ctx, "tcp", s.address)
+	}
+	for trust, c := range clients {
+		wary := s.foreign(c, "wary "+trust)
+		c.env = append(slices.Clone(c.env), trust+"="+cert)
+		trusting := s.foreign(c, "trusting "+trust)
+		s.awaitState(trusting.id, schema.Online)
+		await(t, "a refusal", func() bool {
+			said := strings.ToLower(wary.err.String())
+			return strings.Contains(said, "connect: ") && strings.Contains(said, "certificate")
+		})
+		if got := s.log(wary.id); len(got) != 1 || got[0].Kind != schema.EventUpdate {
+			t.Errorf("the server heard of it: %+v", got)
+		}
+	}
 }
 
 func sendsItsLog(t *testing.T, s *site, a *agent) {

@@ -7,6 +7,7 @@ import { INVALID_PARAMS, LOGIN_REQUIRED, MAX_MALFORMED, OVERLOADED, Peer, RpcErr
 
 const LOGIN_TIMEOUT = 10_000; // milliseconds from the login request to its reply
 const CLOSE_TIMEOUT = 1000; // for the server's close frame
+const RATE = 50, BURST = 250; // messages a second of a server, and at once (reliability T42)
 const MAX_UNSENT = 1 << 20; // bytes that wait for a server that does not read
 const MAX_UNSETTLED = 64; // orders that a server asks for
 const MAX_UPDATES = 16; // device_update calls that wait for the program
@@ -30,6 +31,8 @@ export class Connection {
   #closing; // a timer, once the connection is given up
   #awaited = {}; // ids of the ping and of the report that wait for their replies
   #reports = 0;
+  #allowance = BURST;
+  #heard = performance.now();
   #deviceId = '';
   #end = new Ending();
   #ended;
@@ -100,6 +103,13 @@ export class Connection {
 
   #receive(data, isBinary) {
     if (this.#closing) return; // what still arrives is discarded
+    const now = performance.now();
+    this.#allowance = Math.min(BURST, this.#allowance + ((now - this.#heard) * RATE) / 1000) - 1;
+    this.#heard = now;
+    if (this.#allowance < 0) {
+      this.leave(POLICY, 'a flood');
+      return;
+    }
     if (isBinary) {
       this.leave(BINARY, 'binary frame');
       return;

@@ -236,6 +236,15 @@ test('malformed messages', async (t) => {
   assert.equal((await link.closed)[0], 1008);
 });
 
+test('T42: 200 messages at once are served, a flood is 1008', async (t) => {
+  const bench = await Bench.open(t);
+  const link = await bench.connected();
+  for (let id = 0; id < 200; id++) link.send({ jsonrpc: '2.0', id, method: 'x' });
+  for (let id = 0; id < 200; id++) assert.equal((await link.messages.next()).id, id);
+  for (let n = 0; n < 20_000; n++) link.send({ jsonrpc: '2.0', method: 'x' });
+  assert.deepEqual(await link.closed, [1008, 'a flood']);
+});
+
 test('64 KiB is read, more is 1009; a binary frame is 1003', async (t) => {
   const bench = await Bench.open(t);
   let link = await bench.connected();

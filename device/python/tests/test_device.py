@@ -1,8 +1,11 @@
 import asyncio
+import contextlib
 import json
 import os
 import ssl
 import time
+
+import websockets
 
 from tether_device import Device, DeviceGone, NoLogin
 from tether_device.rpc import MAX_MESSAGE
@@ -275,6 +278,18 @@ class HostileTest(DeviceCase):
         for _ in range(20):
             await link.send({"jsonrpc": "2.0", "id": 99999, "result": 1})
         self.assertEqual((await link.closed)[0], 1008)
+
+    async def test_flood(self):
+        """T42: 200 messages at once are served, a flood is 1008."""
+        link = await self.connected()
+        for n in range(200):
+            await link.send({"jsonrpc": "2.0", "id": n, "method": "x"})
+        for n in range(200):
+            self.assertEqual((await link.next())["id"], n)
+        with contextlib.suppress(websockets.ConnectionClosed):
+            for n in range(20_000):
+                await link.send({"jsonrpc": "2.0", "method": "x"})
+        self.assertEqual(await link.closed, (1008, "a flood"))
 
     async def test_batch(self):
         link = await self.connected()

@@ -13,6 +13,7 @@ from .state import KEEP
 LOGIN_TIMEOUT = 10.0  # seconds from the login request to its reply
 CLOSE_TIMEOUT = 1.0  # for the server's close frame
 _OUTBOX = 256  # messages that wait for a server that does not read
+_RATE, _BURST = 50, 250  # messages a second of a server, and at once (reliability T42)
 _UPDATES = 16  # device_update calls that wait for the program
 _BINARY, _INTERNAL, _LIVENESS = 1003, 1011, 4408  # close codes
 
@@ -32,6 +33,7 @@ class Connection:
         self._cadence = None  # before the login
         self._awaited = {}  # ids of the ping and of the report that wait for their replies
         self._reports = 0
+        self._allowance, self._heard = _BURST, time.monotonic()
         self._closing = None
         self._tasks = set()
         self._device_id = ""
@@ -104,6 +106,12 @@ class Connection:
     def _receive(self, message):
         if self._closing is not None:
             return  # what still arrives is discarded
+        now = time.monotonic()
+        self._allowance = min(_BURST, self._allowance + (now - self._heard) * _RATE) - 1
+        self._heard = now
+        if self._allowance < 0:
+            self.leave(POLICY, "a flood")
+            return
         if isinstance(message, bytes):
             self.leave(_BINARY, "binary frame")
             return

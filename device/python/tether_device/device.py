@@ -104,10 +104,10 @@ class Device:
         """
         if self._stopped is not None:
             raise RuntimeError("run is running already")
+        journal = Journal(self.state_dir)
         self._stopped, self._restarting = asyncio.Event(), False
         self._saved = asyncio.ensure_future(asyncio.sleep(0))
         self._token.load(self._names.get("device_id", ""))
-        journal = Journal(self.state_dir)
         self.orders = Orders(journal, self._find, self.server_time, self._restart_now, self.log, self._order_timeout,
                              self.time_scale)
         try:
