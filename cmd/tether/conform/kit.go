@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -31,7 +32,7 @@ var wireScenario = scenario[*bench]{
 		}
 		for _, r := range everyMessage {
 			faults := b.judge.faults[r.key]
-			b.check(r.key, len(faults) == 0, "", "%s", join(faults))
+			b.check(r.key, len(faults) == 0, "no message to the contrary", "%s", strings.Join(faults, "; "))
 		}
 		return nil
 	},
