@@ -120,24 +120,26 @@ func read[T any](ctx context.Context, s *Store, fn func(querier) (T, error)) (v 
 // ends first is StoreUnavailable: fn is left out if it has not run yet, but
 // its commit may be under way.
 func write[T any](ctx context.Context, s *Store, fn func(*tx) (T, error)) (T, error) {
+	value := new(T)
+	return await(ctx, s, value, &op{apply: func(t *tx) (err error) {
+		if ctx.Err() != nil {
+			return errAbandoned
+		}
+		*value, err = fn(t)
+		return err
+	}})
+}
+
+// await submits o and waits for its answer. What o leaves in value travels
+// through the channel: a caller that has left shares no variable with the writer.
+func await[T any](ctx context.Context, s *Store, value *T, o *op) (T, error) {
 	type answer struct {
 		value T
 		err   error
 	}
-	// The value travels through the channel: a caller that has left shares
-	// no variable with the writer.
 	answered := make(chan answer, 1)
-	var value T
-	s.writer.submit(&op{
-		apply: func(t *tx) (err error) {
-			if ctx.Err() != nil {
-				return errAbandoned
-			}
-			value, err = fn(t)
-			return err
-		},
-		done: func(err error) { answered <- answer{value, err} },
-	})
+	o.done = func(err error) { answered <- answer{*value, err} }
+	s.writer.submit(o)
 	select {
 	case a := <-answered:
 		return a.value, a.err

@@ -131,7 +131,7 @@ func (w *writer) commit(batch []*op) {
 		w.recovered()
 		w.told(a)
 		for i, o := range batch {
-			o.tell(a.answers[i])
+			o.tell(a.results[i].refused)
 		}
 	case a.inDoubt:
 		w.doubt = a
@@ -153,21 +153,6 @@ func (w *writer) told(a *attempt) {
 	if len(a.events) > 0 {
 		w.onEvents(a.events)
 	}
-}
-
-// apply runs all ops; refusals are answers, any other error ends it.
-func (t *tx) apply(batch []*op) (answers []error, err error) {
-	answers = make([]error, len(batch))
-	for i, o := range batch {
-		err := o.apply(t)
-		switch faultOf(err) {
-		case none, refusal:
-			answers[i] = err
-		default:
-			return nil, err
-		}
-	}
-	return answers, nil
 }
 
 // recovered notes that a commit succeeded.
