@@ -22,6 +22,8 @@ type engine struct {
 	// local is an engine in this process: it always answers, and wants its
 	// statements closed before their connection.
 	local bool
+	// text is a statement in the form that the engine likes best.
+	text func(string) string
 }
 
 // readers is the number of connections that read at once.

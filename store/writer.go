@@ -53,7 +53,7 @@ type writer struct {
 // startWriter starts the goroutine that close stops.
 func startWriter(e *engine, o Options) *writer {
 	w := &writer{
-		link: &link{db: e.write, local: e.local}, mark: "commit " + rand.Text(), onEvents: o.OnEvents, log: o.Log, limit: o.MaxPending,
+		link: &link{db: e.write, local: e.local, text: e.text}, mark: "commit " + rand.Text(), onEvents: o.OnEvents, log: o.Log, limit: o.MaxPending,
 		wake: make(chan struct{}, 1), stopped: make(chan struct{}),
 		presence: map[string]*op{}, lost: map[string]loss{},
 	}
