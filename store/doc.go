@@ -27,6 +27,17 @@
 //     outage, in a bounded buffer; what that drops is counted, and told by one
 //     events_lost event for each device once the store is back.
 //
+// A batch is cut into runs (runs.go). The changes of a run have no device and no
+// order in common, so that it does not matter in which order they are carried
+// out: claims, intents, outcomes, presence, reports each take one statement of
+// many rows (rows.go), and what it did not touch is looked at singly, to be
+// refused with its reason. Changes that share a device come into runs one after
+// the other, in their order: an intent, its outcome, the next intent. A rare
+// call has a run to itself, with all that came before it done. Events are kept
+// beside their change until the batch is through, and are numbered in the order
+// in which the changes were submitted. Answers and rows are those that the
+// changes would have left one by one.
+//
 // Each transaction leaves its number in a row of the writer's own. When a
 // COMMIT gets no answer, that row tells what became of it (attempt.go): the
 // batch is acknowledged, or repeated, but never both. As long as the row cannot

@@ -25,6 +25,15 @@ func (s *Store) Told(deviceID string, version int64) {
 // its last word still waits replaces that.
 func (s *Store) Presence(p schema.Presence) { s.writer.present(p) }
 
+// presenceOp reads p when its turn comes.
+func presenceOp(p *schema.Presence) *op {
+	return &op{
+		touches:  []string{p.DeviceID},
+		join:     func(r *run, at *result) { r.presences = append(r.presences, presence{at, *p}) },
+		presence: p,
+	}
+}
+
 // sample is a report for the history, in a run; presence a session's word.
 type (
 	sample struct {

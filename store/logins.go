@@ -52,7 +52,11 @@ type claimable struct {
 // c.BootID proves.
 func (s *Store) Claim(ctx context.Context, c schema.Claim) (schema.Claimed, error) {
 	claimed := new(schema.Claimed)
-	return await(ctx, s, claimed, &op{
+	return await(ctx, s, claimed, claimOp(ctx, c, claimed))
+}
+
+func claimOp(ctx context.Context, c schema.Claim, claimed *schema.Claimed) *op {
+	return &op{
 		touches: []string{c.DeviceID},
 		join: func(r *run, at *result) {
 			if ctx.Err() != nil {
@@ -62,7 +66,7 @@ func (s *Store) Claim(ctx context.Context, c schema.Claim) (schema.Claimed, erro
 			*claimed = schema.Claimed{Unsettled: []string{}}
 			r.claims = append(r.claims, claiming{result: at, Claim: c, claimed: claimed})
 		},
-	})
+	}
 }
 
 // claim needs four statements for a whole fleet that returns. It refuses
@@ -98,6 +102,9 @@ func (t *tx) admit(claims []claiming) (admitted []claiming, err error) {
 			c.Device, err = scanDevice(r, c.dest()...)
 			return c, err
 		})
+	if err != nil {
+		return nil, err
+	}
 	devices := make(map[string]claimable, len(found))
 	for _, d := range found {
 		devices[d.DeviceID] = d
@@ -116,7 +123,7 @@ func (t *tx) admit(claims []claiming) (admitted []claiming, err error) {
 			admitted = append(admitted, c)
 		}
 	}
-	return admitted, err
+	return admitted, nil
 }
 
 // own is the compare and set: it takes a device from the epoch that was read,
@@ -136,6 +143,9 @@ func (t *tx) own(claims []claiming) (owners []claiming, err error) {
 			state = 'online', state_reason = 'login', last_seen_time = at,
 			old_token = token, old_token_expires = token_expires, token = hash, token_expires = expires
 		FROM given WHERE device_id = id AND owner_epoch = from_epoch RETURNING device_id`)
+	if err != nil {
+		return nil, err
+	}
 	for _, c := range claims {
 		if taken[c.DeviceID] {
 			owners = append(owners, c)
@@ -143,7 +153,7 @@ func (t *tx) own(claims []claiming) (owners []claiming, err error) {
 			c.refused = schema.ErrFenced
 		}
 	}
-	return owners, err
+	return owners, nil
 }
 
 // openOrders sees to the orders that a login may settle, or ask for. Few devices
@@ -152,16 +162,22 @@ func (t *tx) openOrders(claims []claiming) error {
 	open, err := idsFor(t, "id TEXT", deviceIDs(claims), `SELECT id FROM given
 		WHERE EXISTS (SELECT 1 FROM orders o WHERE o.device_id = id AND o.state IN ('sent', 'unknown'))
 		OR EXISTS (SELECT 1 FROM orders o WHERE o.device_id = id AND o.name = 'restart' AND o.verified IS NULL)`)
+	if err != nil {
+		return err
+	}
 	for _, c := range claims {
-		if err != nil || !open[c.DeviceID] {
+		if !open[c.DeviceID] {
 			continue
 		}
 		t.result = c.result
-		if err = t.proveRestarts(c.Claim); err == nil {
-			c.claimed.Unsettled, err = t.unsettled(c.Claim)
+		if err := t.proveRestarts(c.Claim); err != nil {
+			return err
+		}
+		if c.claimed.Unsettled, err = t.unsettled(c.Claim); err != nil {
+			return err
 		}
 	}
-	return err
+	return nil
 }
 
 func deviceIDs(claims []claiming) [][]any {
@@ -201,18 +217,14 @@ func (t *tx) proveRestarts(c schema.Claim) error {
 			ended_time = CASE WHEN state = 'succeeded' THEN ended_time ELSE $3 END, state = 'succeeded'
 		WHERE device_id = $1 AND name = 'restart' AND verified IS NULL AND boot_id <> $2
 			AND state IN ('sent', 'unknown', 'succeeded') AND COALESCE(ended_time, sent_time, created_time) >= $4
-		RETURNING order_id, late`,
+		RETURNING `+orderColumns,
 		c.DeviceID, c.BootID, c.Now, c.Now-c.RestartWindow.Milliseconds())
-	type proof struct {
-		orderID string
-		late    bool
-	}
-	proofs, err := collect(rows, err, func(r scanner) (p proof, err error) { return p, r.Scan(&p.orderID, &p.late) })
-	for _, p := range proofs {
+	proven, err := collect(rows, err, scanOrder)
+	for _, o := range oldestFirst(proven) {
 		t.event(schema.Event{
 			DeviceID: c.DeviceID, Time: c.Now, Kind: schema.EventRestartVerified,
 			Outcome: string(schema.OrderSucceeded), By: byDevice,
-			Detail: schema.Detail("order_id", p.orderID, "late", p.late),
+			Detail: schema.Detail("order_id", o.OrderID, "late", o.Late),
 		})
 	}
 	return err

@@ -6,9 +6,9 @@ import (
 	"github.com/edgetether/tether/schema"
 )
 
-// op is one change on its way to the database. It is a few functions and not
-// a type for each kind: the kinds are the lists of a run. One of apply and join is set; either
-// may be called twice, if a batch is repeated.
+// op is one change on its way to the database. It is a few functions and not a
+// type for each kind: the kinds are the lists of a run (runs.go). One of apply
+// and join is set, and may be called again, if a batch is repeated.
 type op struct {
 	apply   func(*tx) error     // carries out a rare change by itself
 	join    func(*run, *result) // adds a frequent one to those of its kind
@@ -89,11 +89,7 @@ func (w *writer) present(p schema.Presence) {
 		}
 		return
 	}
-	o := &op{
-		touches:  []string{p.DeviceID},
-		join:     func(r *run, at *result) { r.presences = append(r.presences, presence{at, p}) },
-		presence: &p,
-	}
+	o := presenceOp(&p)
 	w.presence[p.DeviceID] = o
 	w.enqueue(o)
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 
@@ -133,6 +134,9 @@ func (w *writer) commit(batch []*op) {
 		for i, o := range batch {
 			o.tell(a.results[i].refused)
 		}
+		// Whom this woke may have the next change ready: let them have a turn
+		// first, or the next commit is of a few, and they wait for it.
+		runtime.Gosched()
 	case a.inDoubt:
 		w.doubt = a
 		w.hold(waitedFor(batch), a.err)
