@@ -6,7 +6,7 @@
 // One database behind one type, Store, in SQL that SQLite and PostgreSQL both
 // read: $1 placeholders, times as BIGINT milliseconds, JSON as TEXT, INSERT …
 // ON CONFLICT, RETURNING. Only what opens an engine (open_sqlite.go,
-// open_postgres.go) and what tells its errors apart (errors.go) know which one
+// open_postgres.go, open_hold.go) and what tells its errors apart (errors.go) know which one
 // it is; file.go, damage.go and walog.go are about the file that SQLite keeps.
 // The suite of tests runs on both.
 // Secrets makes and checks credentials; the database holds hashes alone.
@@ -41,6 +41,13 @@
 //
 // Done functions and Options.OnEvents run on the writer's goroutine after the
 // commit. They must not block and must not call a method of Store that waits.
+//
+// # One process a name
+//
+// ClaimNode gives a server its place among those of the database. On PostgreSQL
+// a lock keeps a second process of the same name away (open_hold.go); a
+// goroutine that ClaimNode starts and Close stops looks after it, and takes it again
+// when its connection was lost. If another process was faster, it tells Options.OnTaken.
 //
 // # What a caller may believe
 //

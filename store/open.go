@@ -17,6 +17,9 @@ type engine struct {
 	read  *sql.DB
 	steps *sql.DB // without limits of time: a migration or a copy may take long
 
+	// hold keeps the name of this node; nil where a file's lock does.
+	hold *hold
+
 	dialect goose.Dialect          // that migrations are recorded in
 	goose   []goose.ProviderOption // more of the engine's own
 	// local is an engine in this process: it always answers, and wants its
@@ -74,5 +77,10 @@ func (e *engine) ping(ctx context.Context) error {
 }
 
 func (e *engine) close() error {
-	return errors.Join(e.read.Close(), e.steps.Close(), e.write.Close())
+	err := errors.Join(e.read.Close(), e.steps.Close(), e.write.Close())
+	if e.hold != nil { // the last: whoever waits for the name finds all written
+		e.hold.release()
+		err = errors.Join(err, e.hold.db.Close())
+	}
+	return err
 }

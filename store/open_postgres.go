@@ -39,6 +39,7 @@ func openPostgres(rawURL string) (*engine, error) {
 		write: keep(openSessions(config, session, durable), 2),
 		read:  keep(openSessions(config, session, readOnly), readers),
 		steps: openSessions(config, map[string]string{"lock_timeout": postgresQuery}, durable),
+		hold:  &hold{db: keep(openSessions(config, session, lively), 1)},
 		// Two servers that start at once take turns.
 		dialect: goose.DialectPostgres, goose: []goose.ProviderOption{goose.WithSessionLocker(locker)},
 	}, nil
