@@ -6,7 +6,7 @@
 // One database behind one type, Store, in SQL that SQLite and PostgreSQL both
 // read: $1 placeholders, times as BIGINT milliseconds, JSON as TEXT, INSERT …
 // ON CONFLICT, RETURNING. Only what opens an engine (open_sqlite.go,
-// open_postgres.go, open_hold.go) and what tells its errors apart (errors.go) know which one
+// open_postgres.go, open_hold.go, open_check.go) and what tells its errors apart (errors.go) know which one
 // it is; file.go, damage.go and walog.go are about the file that SQLite keeps.
 // The suite of tests runs on both.
 // Secrets makes and checks credentials; the database holds hashes alone.
@@ -73,6 +73,7 @@
 // Copy moves everything to an empty database of any engine (copy.go). It has no
 // writer: one transaction reads the source, one writes the target, and the
 // second commits only if a digest of each table is the same on both sides.
+// PostgreSQL is written by its COPY, three times as fast as by INSERT.
 //
 // # Reading
 //
