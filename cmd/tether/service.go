@@ -135,6 +135,9 @@ func (s *service) openReceiver(c logsConfig) (err error) {
 	if c.listen == "" {
 		return nil
 	}
+	if err := store.MakeFolder(c.dir); err != nil {
+		return err
+	}
 	s.receiver, err = logdrop.Open(logdrop.Options{
 		Dir: c.dir, HostKeyFile: filepath.Join(c.dir, ".host_ed25519"), PublicAddress: c.public, Rows: s.store,
 		Log: func(msg string, kv ...any) { s.log.Info(msg, kv...) },
