@@ -75,7 +75,8 @@ var ErrNotEmpty = errors.New("the target is not empty")
 
 // Copy writes all that the database from has into the database to, of any
 // engine, which must be empty and is brought to this program's form first. The
-// source is read as it is at one instant, and not changed.
+// source is read as it is at one instant, and not changed. One of PostgreSQL that a
+// server is using is refused; with a file of SQLite it is the caller who has its lock.
 //
 // The target is written in one transaction, and before that commits each row is
 // read back and compared with what was read of the source: it has the whole copy, or
@@ -121,6 +122,9 @@ func (c *copying) run(ctx context.Context, from, to string) (tables []TableCopy,
 	}
 	defer func() { _ = c.from.Rollback() }() // nothing was written
 	version, err := formOf(ctx, c.from)
+	if err == nil {
+		err = source.idle(ctx, c.from)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("source: %w", err)
 	}

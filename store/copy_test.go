@@ -230,6 +230,19 @@ func TestCopy_TargetNotEmpty(t *testing.T) {
 	})
 }
 
+// A PostgreSQL that a server is using is not copied, until that one has ended.
+func TestCopy_SourceInUse(t *testing.T) {
+	from, _ := postgresURL(t)
+	to := sqliteURL(t)
+	s := claimName(t, from)
+	if _, err := Copy(t.Context(), from, to, nil); err == nil || !strings.Contains(err.Error(), `in use by the server "n": stop that one first`) {
+		t.Error(err)
+	}
+	must(t, s.Close())
+	_, err := Copy(t.Context(), from, to, nil)
+	must(t, err)
+}
+
 // A source that is no database of this program's form leaves the target alone.
 func TestCopy_SourceThatIsNone(t *testing.T) {
 	each(t, func(t *testing.T) {

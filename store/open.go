@@ -52,6 +52,8 @@ type source struct {
 	*sql.DB
 	local     bool       // see engine
 	questions []question // of a check, of the engine's own
+	// idle refuses a database that a server is using, where no file's lock does.
+	idle func(context.Context, *sql.Tx) error
 }
 
 // openSource opens a database to read it whole.
@@ -60,14 +62,17 @@ func openSource(rawURL string) (*source, error) {
 	switch scheme {
 	case "sqlite":
 		db, err := openToRead(rawURL)
-		return &source{db, true, []question{sqlitePages, sqliteReferences}}, err
+		return &source{
+			DB: db, local: true, questions: []question{sqlitePages, sqliteReferences},
+			idle: func(context.Context, *sql.Tx) error { return nil },
+		}, err
 	case "postgres", "postgresql":
 		db, err := openPostgresToRead(rawURL)
 		questions := []question{postgresIndexes}
 		for _, t := range copiedTables {
 			questions = append(questions, postgresRows(t))
 		}
-		return &source{db, false, questions}, err
+		return &source{DB: db, questions: questions, idle: postgresIdle}, err
 	}
 	return nil, errURL
 }

@@ -57,10 +57,27 @@ const lively = `SELECT set_config('tcp_keepalives_idle', '5', FALSE), set_config
 const (
 	holdKey    = "hashtextextended($1, 'nodes'::regclass::oid::bigint)"
 	holdLock   = "SELECT pg_try_advisory_lock(" + holdKey + ") WHERE NOT pg_is_in_recovery()"
-	holdHolder = `SELECT COALESCE(host(client_addr), 'the machine of the database'), backend_start::timestamptz(0)::text
-		FROM pg_locks JOIN pg_stat_activity USING (pid), (SELECT ` + holdKey + ` AS key) AS held
-		WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND (classid::bigint << 32 | objid::bigint) = key`
+	holdHolder = `SELECT COALESCE(host(a.client_addr), 'the machine of the database'), a.backend_start::timestamptz(0)::text
+		FROM ` + holdLocks + ` JOIN pg_stat_activity a ON a.pid = held.pid WHERE held.key = ` + holdKey
+	holdNames = `SELECT name FROM nodes JOIN ` + holdLocks + ` ON held.key = hashtextextended(name, 'nodes'::regclass::oid::bigint)
+		ORDER BY name LIMIT 1`
+	// holdLocks are the locks of this form that sessions of this database have.
+	holdLocks = `(SELECT l.pid, l.classid::bigint << 32 | l.objid::bigint AS key FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+		WHERE d.datname = current_database() AND l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted) AS held`
 )
+
+// postgresIdle refuses a database on which a server is at work.
+func postgresIdle(ctx context.Context, t *sql.Tx) error {
+	var name string
+	err := t.QueryRowContext(ctx, holdNames).Scan(&name)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err == nil {
+		err = fmt.Errorf("in use by the server %q: stop that one first", name)
+	}
+	return err
+}
 
 // inform says who is told of what happens to the lock.
 func (h *hold) inform(o Options) {

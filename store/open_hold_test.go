@@ -41,8 +41,7 @@ func wantTaken(t *testing.T, database string) {
 // holder is the server's process that has the lock of n; 0: none has.
 func (n node) holder(t *testing.T) (pid int64) {
 	t.Helper()
-	must(t, n.engine.read.QueryRowContext(t.Context(), `SELECT COALESCE(MAX(pid), 0) FROM pg_locks, (SELECT `+holdKey+` AS key) AS held
-		WHERE locktype = 'advisory' AND granted AND (classid::bigint << 32 | objid::bigint) = key`, n.Name).Scan(&pid))
+	must(t, n.engine.read.QueryRowContext(t.Context(), "SELECT COALESCE(MAX(pid), 0) FROM "+holdLocks+" WHERE key = "+holdKey, n.Name).Scan(&pid))
 	return pid
 }
 

@@ -17,8 +17,8 @@ type dbCopyCmd struct {
 
 // Help is printed below the flags.
 func (c *dbCopyCmd) Help() string {
-	return `Stop the service first, with SIGTERM. A database of SQLite that a service uses is refused; from a PostgreSQL, what
-is written after the beginning is not copied. Then start the service on the copy, with the same --node.
+	return `Stop the service first, with SIGTERM: a database that a service uses is refused. Then start the service on the
+copy, with the same --node.
 Devices stay logged in: their tokens and passwords are in it, and so are the API keys. Received logs are files and
 are not: if there are any, it says at the end which folder to copy.
 
