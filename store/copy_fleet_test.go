@@ -107,5 +107,8 @@ func TestCopy_WholeFleet(t *testing.T) {
 			t.Errorf("copy %d took %v", i+1, took)
 		}
 		f.checkLogins(t, to)
+		began = time.Now()
+		equal(t, "findings", findingsOf(t, to), "")
+		t.Logf("checked in %.1f s", time.Since(began).Seconds())
 	}
 }
