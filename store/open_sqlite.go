@@ -35,10 +35,11 @@ func openSQLite(path string) (*engine, error) {
 }
 
 // prepareFile makes the folder and the file, so that nobody else may read
-// them from the first byte on; SQLite gives its side files the file's mode.
+// them from the first byte on; SQLite gives its side files the file's mode, and
+// flushes the folder that they are in.
 func prepareFile(path string) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return fmt.Errorf("store: %w", err)
+	if err := MakeFolder(filepath.Dir(path)); err != nil {
+		return err
 	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {

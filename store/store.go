@@ -26,6 +26,9 @@ type Options struct {
 	// OnEvents gets the events of each commit, in the order of Pos, on the
 	// writer's goroutine. It must not block, nor keep the slice.
 	OnEvents func([]schema.Event)
+	// OnTaken is told, once, that another process has taken the name that
+	// ClaimNode gave to this one, which must stop. It must not block, nor call Close.
+	OnTaken func(error)
 	// MaxPending bounds the events and samples that wait while the database
 	// takes no writes; 0 is DefaultMaxPending.
 	MaxPending int
@@ -56,6 +59,9 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 		if err := s.Migrate(ctx); err != nil {
 			return nil, errors.Join(err, e.close())
 		}
+	}
+	if e.hold != nil {
+		e.hold.inform(o)
 	}
 	s.writer = startWriter(e, o)
 	return s, nil
