@@ -27,6 +27,8 @@ export function run({ name, open, fault, more, subprotocols = [] }) {
     say: ({ text }) => ({ status: 'success', message: 'said', data: { text } }),
     ask: async () => ({ status: 'success', message: 'asked', data: { answer: await connection.request('ping') } }),
     broken: () => { throw fault('the lamp is broken'); },
+    clumsy: () => { throw new Error('the lamp is broken'); },
+    nothing: () => {},
     restart: () => ({ status: 'success', message: 'wait Server Confirm' }),
   };
   const methods = {

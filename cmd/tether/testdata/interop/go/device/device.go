@@ -6,6 +6,7 @@ package device
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log"
 	"os"
@@ -166,6 +167,10 @@ func (d *Device) GiveOrder(ctx context.Context, o Order) (Result, error) {
 		return Result{"success", "asked", map[string]string{"answer": answer}}, nil
 	case "broken":
 		return Result{}, d.lib.Fault("the lamp is broken")
+	case "clumsy":
+		return Result{}, errors.New("the lamp is broken")
+	case "nothing":
+		return Result{}, nil
 	case "restart":
 		return Result{Status: "success", Message: "wait Server Confirm"}, nil
 	}
