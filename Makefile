@@ -15,6 +15,8 @@ FUZZTIME  ?= 60s
 SOAKCOUNT ?= 10
 BENCH     ?= .
 COUNT     ?= 6
+# Where Debian keeps what its python3 imports.
+PYTHON    := /usr/lib/python3/dist-packages
 
 .PHONY: demo test interop check soak bench build needs vet format staticcheck race sequences mutants tidy fuzz
 
@@ -50,7 +52,7 @@ sequences:
 	@$(GO) test -run AllSequences -v -timeout $(TIMEOUT) ./session | awk -f .ci/report.awk
 
 interop: needs
-	@.ci/needs "node nodejs" "npm npm"
+	@.ci/needs "node nodejs" "npm npm" "$(PYTHON)/aiohttp python3-aiohttp" "$(PYTHON)/websockets python3-websockets"
 	$(GO) vet -tags interop ./cmd/tether
 	@rm -rf bin/_artifacts && mkdir -p bin
 	@$(GO) test -race -tags interop -run Interop -v -timeout $(TIMEOUT) -artifacts -outputdir $(CURDIR)/bin ./cmd/tether | awk -f .ci/report.awk

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -122,7 +123,7 @@ func (p *tap) pass(conn int, from side, src, dst net.Conn) {
 			}
 			p.note(tapped{conn, from, "close", 1, text})
 		case 9, 10:
-			p.note(tapped{conn, from, [...]string{"ping", "pong"}[f.op-9], 1, f.payload})
+			p.note(tapped{conn, from, [...]string{"ping", "pong"}[f.op-9], 1, strconv.Quote(f.payload)})
 		default:
 			p.note(tapped{conn, from, fmt.Sprintf("opcode %d", f.op), 1, f.payload})
 		}
@@ -221,7 +222,7 @@ func (p *tap) String() string {
 		case l.frames > 1:
 			fmt.Fprintf(&b, "(in %d fragments) ", l.frames)
 		}
-		b.WriteString(abridged(l.text) + "\n")
+		b.WriteString(abridged(strings.TrimSpace(l.text)) + "\n")
 	}
 	return b.String()
 }

@@ -19,9 +19,9 @@ import (
 
 // These tests run devices that speak JSON-RPC through libraries that nobody
 // here wrote, as processes, against the service in a process of its own. The
-// programs are in testdata/interop; npm and the Go proxy give the libraries.
+// programs are in testdata/interop; npm, the Go proxy and apt give the libraries.
 // "make interop" runs them and keeps each conversation as it went over the
-// wire; -v prints it.
+// wire; -v prints it. Two more devices make their JSON-RPC by hand.
 
 // A device says what its library made of the answers, a line for each. These
 // are the lines of all of them: before and after those of its library alone.
@@ -66,6 +66,8 @@ var foreign = []struct {
 		more:   []string{"batch pong", "batch -32601", "batch pong", "subscribe -32601 method not found"},
 		closes: []string{"4400"},
 	},
+	{name: "websockets", program: python},
+	{name: "aiohttp", program: python},
 }
 
 func TestInterop(t *testing.T) {
@@ -190,6 +192,13 @@ func script(t *testing.T) []string {
 	return []string{"node", filepath.Join(libraries(t), filepath.Base(t.Name())+".mjs")}
 }
 
+// python is a device in Python, which has only its transport of others. Debian's
+// Python is the one for which apt installs.
+func python(t *testing.T) []string {
+	t.Helper()
+	return []string{"/usr/bin/python3", "-B", whole(t, "testdata/interop/python/"+filepath.Base(t.Name())+"_.py")}
+}
+
 // built is a device in Go.
 func built(t *testing.T) []string {
 	t.Helper()
@@ -218,9 +227,15 @@ func libraries(t *testing.T) string {
 			t.Fatalf("%v\n%s", err, out)
 		}
 	}
-	whole, err := filepath.Abs(dir)
+	return whole(t, dir)
+}
+
+// whole is a path that holds in any folder.
+func whole(t *testing.T, path string) string {
+	t.Helper()
+	path, err := filepath.Abs(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return whole
+	return path
 }
