@@ -1,5 +1,7 @@
 // What each of these devices does, whatever library speaks JSON-RPC for it.
-// It says on standard output what its library made of each answer.
+// It says on standard output what its library made of each answer. It comes
+// back at once, whatever its connection was closed with, as no device should:
+// southbound section 5 says when.
 import WebSocket from 'ws';
 
 const [url, device_id, password] = process.argv.slice(2);

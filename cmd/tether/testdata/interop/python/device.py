@@ -3,6 +3,8 @@
 It writes JSON as Python does if nobody tells it otherwise, with spaces and with
 everything but ASCII escaped. Its ids are strings, its requests have a member
 that nobody asked for. It says on standard output what it made of each answer.
+It comes back at once, whatever its connection was closed with, as no device
+should: southbound section 5 says when.
 """
 import asyncio
 import itertools

@@ -1,6 +1,7 @@
 // Package device is what each of these devices does, whatever library speaks
 // JSON-RPC for it. It says on standard output what its library made of each
-// answer.
+// answer. It comes back at once, whatever its connection was closed with, as no
+// device should: southbound section 5 says when.
 package device
 
 import (
