@@ -98,36 +98,37 @@ func (p *tap) pass(conn int, from side, src, dst net.Conn) {
 		return
 	}
 	p.note(tapped{conn, from, "handshake", 0, text})
-	var message string
-	fragments := 0
+	message, frames := "", 0
 	for {
 		if _, err := dst.Write(raw); err != nil {
 			return
 		}
-		var f frame
-		if f, err = readFrame(r); err != nil {
+		f, err := readFrame(r)
+		if err != nil {
 			return
 		}
 		raw = f.raw
-		switch f.op {
-		case 0, 1:
-			fragments++
-			if message += f.payload; f.final {
-				p.note(tapped{conn, from, "message", fragments, message})
-				message, fragments = "", 0
-			}
-		case 8:
-			text := "no code"
-			if len(f.payload) >= 2 {
-				text = strings.TrimSpace(fmt.Sprint(binary.BigEndian.Uint16([]byte(f.payload)), " ", f.payload[2:]))
-			}
-			p.note(tapped{conn, from, "close", 1, text})
-		case 9, 10:
-			p.note(tapped{conn, from, [...]string{"ping", "pong"}[f.op-9], 1, strconv.Quote(f.payload)})
-		default:
-			p.note(tapped{conn, from, fmt.Sprintf("opcode %d", f.op), 1, f.payload})
+		if f.op > 1 {
+			p.note(tapped{conn, from, control[f.op], 1, f.controlText()})
+			continue
+		}
+		frames++
+		if message += f.payload; f.final {
+			p.note(tapped{conn, from, "message", frames, message})
+			message, frames = "", 0
 		}
 	}
+}
+
+// control names frames by their opcode.
+var control = map[byte]string{2: "binary", 8: "close", 9: "ping", 10: "pong"}
+
+// controlText is what a person reads of a frame that is no text.
+func (f frame) controlText() string {
+	if f.op == 8 && len(f.payload) >= 2 {
+		return strings.TrimSpace(fmt.Sprint(binary.BigEndian.Uint16([]byte(f.payload)), " ", f.payload[2:]))
+	}
+	return strconv.Quote(f.payload)
 }
 
 // handshake reads a request or a response. Of its lines, the first and those
@@ -244,48 +245,75 @@ type envelope struct {
 }
 
 // envelopes are the messages that a text holds: more than one in a batch.
-func envelopes(t *testing.T, text string) (list []envelope) {
-	t.Helper()
-	err := json.Unmarshal([]byte(text), &list)
-	if err != nil {
-		list = make([]envelope, 1)
-		err = json.Unmarshal([]byte(text), &list[0])
+func envelopes(text string) (list []envelope, err error) {
+	if json.Unmarshal([]byte(text), &list) == nil {
+		return list, nil
 	}
-	if err != nil {
-		t.Error(err, text)
-	}
-	return list
+	var one envelope
+	err = json.Unmarshal([]byte(text), &one)
+	return []envelope{one}, err
 }
 
-// check holds a conversation to JSON-RPC: every request is answered once, by
+// faults holds a conversation to JSON-RPC: every request is answered once, by
 // the other side, with its id byte for byte; nothing else is an answer.
-func (p *tap) check(t *testing.T) {
-	t.Helper()
+func faults(lines []tapped) (found []string) {
 	open := map[string]string{} // by connection, asking side and id: the method
 	other := map[side]side{fromDevice: fromServer, fromServer: fromDevice}
 	key := func(conn int, asks side, id json.RawMessage) string {
 		return fmt.Sprint(conn, " ", asks, " ", string(id))
 	}
-	for _, l := range p.noted() {
+	for _, l := range lines {
 		if l.kind != "message" {
 			continue
 		}
-		for _, m := range envelopes(t, l.text) {
+		list, err := envelopes(l.text)
+		if err != nil {
+			found = append(found, "no JSON: "+l.text)
+		}
+		for _, m := range list {
 			asked, answered := key(l.conn, l.from, m.ID), key(l.conn, other[l.from], m.ID)
 			switch {
 			case m.Method != "" && m.ID == nil: // a notification
 			case m.Method != "" && open[asked] != "":
-				t.Errorf("an id is used again before its answer: %s", l.text)
+				found = append(found, "an id again before its answer: "+l.text)
 			case m.Method != "":
 				open[asked] = m.Method
 			case open[answered] == "":
-				t.Errorf("answers nothing: %d %s %s", l.conn, l.from, l.text)
+				found = append(found, "answers nothing: "+l.text)
 			default:
 				delete(open, answered)
 			}
 		}
 	}
 	for id, method := range open {
-		t.Errorf("%s %s was not answered", method, id)
+		found = append(found, "not answered: "+id+" "+method)
+	}
+	return found
+}
+
+// TestInteropFaults: a conversation that is none is found out.
+func TestInteropFaults(t *testing.T) {
+	const ask, answer = `{"id":1,"method":"ping"}`, `{"id":1,"result":"pong"}`
+	line := func(conn int, from side, text string) tapped { return tapped{conn, from, "message", 1, text} }
+	for _, tc := range []struct {
+		name  string
+		lines []tapped
+		want  int
+	}{
+		{"whole", []tapped{line(1, fromDevice, ask), line(1, fromServer, answer)}, 0},
+		{"both ask with one id", []tapped{line(1, fromDevice, ask), line(1, fromServer, ask), line(1, fromDevice, answer), line(1, fromServer, answer)}, 0},
+		{"batch", []tapped{line(1, fromDevice, "["+ask+`,{"id":"1","method":"ping"}]`), line(1, fromServer, `[{"id":"1"},`+answer+"]")}, 0},
+		{"notification", []tapped{line(1, fromServer, `{"method":"restart_confirm"}`)}, 0},
+		{"no answer", []tapped{line(1, fromDevice, ask)}, 1},
+		{"answered twice", []tapped{line(1, fromDevice, ask), line(1, fromServer, answer), line(1, fromServer, answer)}, 1},
+		{"answered by itself", []tapped{line(1, fromDevice, ask), line(1, fromDevice, answer)}, 2},
+		{"answered elsewhere", []tapped{line(1, fromDevice, ask), line(2, fromServer, answer)}, 2},
+		{"another spelling", []tapped{line(1, fromDevice, ask), line(1, fromServer, `{"id":1.0,"result":"pong"}`)}, 2},
+		{"an id again", []tapped{line(1, fromDevice, ask), line(1, fromDevice, ask), line(1, fromServer, answer)}, 1},
+		{"no JSON", []tapped{line(1, fromDevice, "{")}, 2},
+	} {
+		if got := faults(tc.lines); len(got) != tc.want {
+			t.Errorf("%s: %q", tc.name, got)
+		}
 	}
 }

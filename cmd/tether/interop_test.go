@@ -41,14 +41,17 @@ var (
 	}
 )
 
-var foreign = []struct {
+// foreigner is one of these devices.
+type foreigner struct {
 	name    string
 	program func(*testing.T) []string
 	before  []string // what it says before the login
 	more    []string // what only this one says
 	clumsy  string   // what business is told of an error that is not the library's own; empty: its text
 	closes  []string // of the connections that it has before the first login
-}{
+}
+
+var foreign = []foreigner{
 	{name: "json-rpc-2.0", program: script, more: []string{"batch first pong", "batch é -32601", "batch third pong", "pong alive?"}},
 	{
 		name: "vscode-ws-jsonrpc", program: script,
@@ -74,36 +77,39 @@ var foreign = []struct {
 func TestInterop(t *testing.T) {
 	s := serve(t)
 	for _, f := range foreign {
-		t.Run(f.name, func(t *testing.T) {
-			program := f.program(t)
-			id, password := s.api.addDevice(f.name)
-			wire := newTap(t, s.address)
-			p := launch(t, nil, program[0], append(program[1:], wire.url(), id, password)...)
-			t.Cleanup(func() { keep(t, f.name, wire, p) })
-			p.awaitLine("ready 1")
-			converse(t, s, p, id, cmp.Or(f.clumsy, "the lamp is broken"))
-			p.awaitLine("ready 2")
-			s.dialWire(t).login(id, password, "elsewhere") // takes over
-			p.awaitLine("ready 3")
-			p.signal(syscall.SIGTERM)
-			if code := p.code(); code != 0 {
-				t.Errorf("exit code %d", code)
-			}
-			said, want := strings.Split(strings.TrimSpace(p.out.String()), "\n"), slices.Concat(f.before, understood, f.more, thereafter)
-			if !slices.Equal(said, want) {
-				t.Errorf("the device said %q\nwant %q", said, want)
-			}
-			s.awaitState(id, schema.Offline)
-			wire.check(t)
-			checkCloses(t, wire, append(f.closes, "1000", "4409", "1000"))
-			if got := strings.Join(s.told(id, schema.EventLogin, "form"), " "); got != "id_password token id_password token" {
-				t.Errorf("logins by %s", got)
-			}
-			await(t, "the ends of four connections", func() bool {
-				got := strings.Join(s.told(id, schema.EventDisconnect, "reason"), " ")
-				return got == "closed_by_device takeover takeover closed_by_device"
-			})
-		})
+		t.Run(f.name, func(t *testing.T) { f.test(t, s) })
+	}
+}
+
+func (f foreigner) test(t *testing.T, s *site) {
+	program := f.program(t)
+	id, password := s.api.addDevice(f.name)
+	wire := newTap(t, s.address)
+	p := launch(t, nil, program[0], append(program[1:], wire.url(), id, password)...)
+	t.Cleanup(func() { keep(t, f.name, wire, p) })
+	p.awaitLine("ready 1")
+	converse(t, s, p, id, cmp.Or(f.clumsy, "the lamp is broken"))
+	p.awaitLine("ready 2")
+	s.dialWire(t).login(id, password, "elsewhere") // takes over
+	p.awaitLine("ready 3")
+	p.signal(syscall.SIGTERM)
+	if code := p.code(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	said, want := strings.Split(strings.TrimSpace(p.out.String()), "\n"), slices.Concat(f.before, understood, f.more, thereafter)
+	if !slices.Equal(said, want) {
+		t.Errorf("the device said %q\nwant %q", said, want)
+	}
+	for _, fault := range faults(wire.noted()) {
+		t.Error(fault)
+	}
+	checkCloses(t, wire, append(f.closes, "1000", "4409", "1000"))
+	s.awaitState(id, schema.Offline)
+	await(t, "the ends of four connections", func() bool {
+		return strings.Join(s.told(id, schema.EventDisconnect, "reason"), " ") == "closed_by_device takeover takeover closed_by_device"
+	})
+	if got := strings.Join(s.told(id, schema.EventLogin, "form"), " "); got != "id_password token id_password token" {
+		t.Errorf("logins by %s", got)
 	}
 }
 
