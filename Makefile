@@ -1,5 +1,6 @@
 # make demo     a server, a simulated device and some orders, on loopback
 # make test     everything that must hold, in under ten minutes on two cores
+# make interop  devices on JSON-RPC libraries of others, which npm and the Go proxy give; conversations in bin/_artifacts
 # make check    what must hold before a commit: format, vet, staticcheck, test, mutants, tidy
 # make soak     the same tests many times over, and every fuzz target for a while
 # make bench    all benchmarks, in the form that benchstat compares
@@ -14,8 +15,10 @@ FUZZTIME  ?= 60s
 SOAKCOUNT ?= 10
 BENCH     ?= .
 COUNT     ?= 6
+# Where Debian keeps what its python3 imports.
+PYTHON    := /usr/lib/python3/dist-packages
 
-.PHONY: demo test check soak bench build needs vet format staticcheck race sequences mutants tidy fuzz
+.PHONY: demo test interop check soak bench build needs vet format staticcheck race sequences mutants tidy fuzz
 
 demo:
 	$(GO) run ./cmd/tether demo
@@ -35,6 +38,7 @@ format:
 
 staticcheck:
 	$(GO) tool staticcheck ./...
+	$(GO) tool staticcheck -tags interop ./cmd/tether
 
 tidy:
 	$(GO) mod tidy -diff
@@ -46,6 +50,12 @@ race:
 # the race detector, under which they are short.
 sequences:
 	@$(GO) test -run AllSequences -v -timeout $(TIMEOUT) ./session | awk -f .ci/report.awk
+
+interop: needs
+	@.ci/needs "node nodejs" "npm npm" "$(PYTHON)/aiohttp python3-aiohttp" "$(PYTHON)/websockets python3-websockets"
+	$(GO) vet -tags interop ./cmd/tether
+	@rm -rf bin/_artifacts && mkdir -p bin
+	@$(GO) test -race -tags interop -run Interop -v -timeout $(TIMEOUT) -artifacts -outputdir $(CURDIR)/bin ./cmd/tether | awk -f .ci/report.awk
 
 # Small faults put into the core on purpose, each of which the sequences must catch.
 mutants:

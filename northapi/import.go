@@ -192,24 +192,27 @@ func (m *importing) settle(ctx context.Context) error {
 
 // look finds what the good lines of the batch would meet, and changes nothing.
 func (m *importing) look(ctx context.Context) error {
+	var good []*imported
+	var hardware []schema.Hardware
 	for _, line := range m.batch {
-		if line.err != nil {
-			continue
-		}
-		h := line.device.Hardware
-		if m.seen.again(h) {
+		switch {
+		case line.err != nil:
+		case m.seen.again(line.device.Hardware):
 			line.err = errTwiceInFile
-			continue
-		}
-		found, err := m.api.Devices.ListDevices(ctx, m.who.scope, schema.DeviceFilter{SN: h.SN, Model: h.Model}, schema.Page{Limit: 1})
-		if err != nil {
-			return err
-		}
-		if len(found.Items) > 0 {
-			line.err = errDeviceThere
+		default:
+			good, hardware = append(good, line), append(hardware, line.device.Hardware)
 		}
 	}
-	return nil
+	if len(good) == 0 {
+		return nil
+	}
+	there, err := m.api.Devices.Registered(ctx, hardware)
+	for i, known := range there {
+		if known {
+			good[i].err = errDeviceThere
+		}
+	}
+	return err
 }
 
 // Errors of lines and of the stream.

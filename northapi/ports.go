@@ -13,14 +13,21 @@ import (
 // exist for the caller (schema.ErrDeviceNotFound, never Forbidden). by names
 // who caused a change, for the device's log. now is in milliseconds.
 
+// Imports is what a stream of many devices needs.
+type Imports interface {
+	// AddDevices adds several devices as AddDevice does, each with its own
+	// answer in their order; the error is that none is known to be stored.
+	AddDevices(ctx context.Context, devices []schema.NewDevice, by string) ([]error, error)
+	// Registered says of each hardware if a device has it.
+	Registered(ctx context.Context, hardware []schema.Hardware) ([]bool, error)
+}
+
 // Devices keeps devices.
 type Devices interface {
+	Imports
 	// AddDevice stores d (its DeviceID and times set by the caller) with its
 	// hashed password; a taken (sn, model) is DeviceConflict.
 	AddDevice(ctx context.Context, d schema.Device, passwordHash, by string) error
-	// AddDevices adds several, each with its own answer in their order; the
-	// error is that none is known to be stored.
-	AddDevices(ctx context.Context, devices []schema.NewDevice, by string) ([]error, error)
 	Device(ctx context.Context, sc schema.Scope, deviceID string) (schema.Device, error)
 	// ListDevices lists by identifier; an unknown f.GroupID is GroupNotFound.
 	ListDevices(ctx context.Context, sc schema.Scope, f schema.DeviceFilter, p schema.Page) (schema.List[schema.Device], error)

@@ -17,7 +17,7 @@ type attempt struct {
 	batch   []*op
 	number  int64 // of this attempt: what the transaction leaves in the writer's row
 	events  []schema.Event
-	answers []error // refusals, by op
+	results []result // by op
 	err     error
 	inDoubt bool // err leaves open if it was committed
 }
@@ -74,7 +74,7 @@ func (w *writer) transact(ctx context.Context, a *attempt) error {
 		return err
 	}
 	t := &tx{ctx: ctx, link: w.link}
-	if a.answers, err = t.apply(a.batch); err == nil {
+	if a.results, err = t.apply(a.batch); err == nil {
 		err = t.markedFlush(w.mark, a.number)
 	}
 	if err != nil {

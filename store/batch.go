@@ -2,31 +2,28 @@ package store
 
 import (
 	"context"
-	"strconv"
-	"strings"
 
 	"github.com/edgetether/tether/schema"
 )
 
-// maxRows is the most rows of one statement. Texts differ by their number of
-// rows, and each is prepared once: it bounds those as well.
-const maxRows = 64
-
-// tx is one transaction of the writer. Events and samples are gathered while
-// its changes are applied, and written by flush with a few statements for all.
+// tx is one transaction of the writer. Events are gathered while its changes
+// are carried out, and written by flush with a few statements for all.
 type tx struct {
-	ctx     context.Context
-	link    *link
-	events  []schema.Event
-	samples [][]any // rows of status_history
+	ctx    context.Context
+	link   *link
+	result *result        // of the change that is being carried out
+	events []schema.Event // of all changes, in their order
 }
 
-// event notes a line of a device's log; flush gives it its seq and pos.
-func (t *tx) event(e schema.Event) {
+// event notes a line of a device's log, which the change in hand leaves; flush
+// gives it its seq and pos.
+func (t *tx) event(e schema.Event) { t.result.event(e) }
+
+func (r *result) event(e schema.Event) {
 	if len(e.Detail) == 0 {
 		e.Detail = schema.Detail()
 	}
-	t.events = append(t.events, e)
+	r.events = append(r.events, e)
 }
 
 // isolated undoes what fn wrote if it fails, its events included, and leaves
@@ -35,13 +32,13 @@ func (t *tx) isolated(fn func() error) error {
 	if _, err := t.exec("SAVEPOINT change"); err != nil {
 		return err
 	}
-	events := len(t.events)
+	events := len(t.result.events)
 	err := fn()
 	if err == nil {
 		_, err = t.exec("RELEASE SAVEPOINT change")
 		return err
 	}
-	t.events = t.events[:events]
+	t.result.events = t.result.events[:events]
 	for _, text := range []string{"ROLLBACK TO SAVEPOINT change", "RELEASE SAVEPOINT change"} {
 		if _, undo := t.exec(text); undo != nil {
 			return undo
@@ -50,18 +47,9 @@ func (t *tx) isolated(fn func() error) error {
 	return err
 }
 
-// flush writes what was gathered.
+// flush writes the events. It numbers them as late as can be: the counter of
+// pos is one row, and whoever moved it keeps all others waiting until the commit.
 func (t *tx) flush() error {
-	err := t.insert(insertSamples, " ON CONFLICT DO NOTHING", t.samples)
-	if err != nil {
-		return err
-	}
-	return t.insertEvents()
-}
-
-// insertEvents numbers the events as late as can be: the counter of pos is one
-// row, and whoever moved it keeps all others waiting until the commit.
-func (t *tx) insertEvents() error {
 	if len(t.events) == 0 {
 		return nil
 	}
@@ -129,49 +117,4 @@ func (t *tx) advance(rows [][]any) (map[string]int64, error) {
 		}
 	}
 	return last, nil
-}
-
-// insert writes rows with as few statements as maxRows allows.
-func (t *tx) insert(head, tail string, rows [][]any) error {
-	for part := range parts(rows) {
-		text, args := values(head, tail, part)
-		if _, err := t.exec(text, args...); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// parts cuts rows into pieces of maxRows at most.
-func parts(rows [][]any) func(yield func([][]any) bool) {
-	return func(yield func([][]any) bool) {
-		for len(rows) > 0 {
-			n := min(len(rows), maxRows)
-			if !yield(rows[:n]) {
-				return
-			}
-			rows = rows[n:]
-		}
-	}
-}
-
-// values makes the text of a statement of several rows: it puts "($1,$2),($3,$4)" between head and tail.
-func values(head, tail string, rows [][]any) (string, []any) {
-	var text strings.Builder
-	args := make([]any, 0, len(rows)*len(rows[0]))
-	text.WriteString(head)
-	for i, row := range rows {
-		if i > 0 {
-			text.WriteByte(',')
-		}
-		for j, v := range row {
-			text.WriteByte("(,"[min(j, 1)])
-			args = append(args, v)
-			text.WriteByte('$')
-			text.WriteString(strconv.Itoa(len(args)))
-		}
-		text.WriteByte(')')
-	}
-	text.WriteString(tail)
-	return text.String(), args
 }

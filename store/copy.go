@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
+	"unicode"
 )
 
 // A copiedTable is a table as Copy reads and writes it.
@@ -34,17 +36,20 @@ var copiedTables = []copiedTable{
 
 func (t copiedTable) query() string { return "SELECT " + t.columns + " FROM " + t.name + t.where }
 func (t copiedTable) count() string { return "SELECT COUNT(*) FROM " + t.name + t.where }
-func (t copiedTable) head() string  { return "INSERT INTO " + t.name + " (" + t.columns + ") VALUES " }
 
-// copyRows is how many rows one statement of a copy writes: with the largest
-// of rows they are a few megabytes.
-const copyRows = 200
+// names are the columns one by one.
+func (t copiedTable) names() []string {
+	return strings.FieldsFunc(t.columns, func(r rune) bool { return r == ',' || unicode.IsSpace(r) })
+}
+
+// tellRows is after how many rows a copy tells of its progress.
+const tellRows = 200
 
 // CopyProgress is how far a copy has come.
 type CopyProgress struct {
 	Checking bool   // all is copied, and the rows of both sides are being compared
 	Table    string // that is being copied or compared
-	Done     int64  // rows of all tables; every row counts once copied, and once compared on each side
+	Done     int64  // rows of all tables; every row counts once when it is copied, and once when it is compared
 	Of       int64
 }
 
@@ -70,11 +75,12 @@ var ErrNotEmpty = errors.New("the target is not empty")
 
 // Copy writes all that the database from has into the database to, of any
 // engine, which must be empty and is brought to this program's form first. The
-// source is read as it is at one instant, and not changed.
+// source is read as it is at one instant, and not changed. One of PostgreSQL that a
+// server is using is refused; with a file of SQLite it is the caller who has its lock.
 //
-// The target is written in one transaction, and each row of both sides is read
-// and compared before that commits: it has the whole copy, or it is empty, as
-// after a copy that was cut off. The tables are returned also where they
+// The target is written in one transaction, and before that commits each row is
+// read back and compared with what was read of the source: it has the whole copy, or
+// it is empty, as after a copy that was cut off. The tables are returned also where they
 // differ. tell may be nil; it gets the progress and must not block.
 func Copy(ctx context.Context, from, to string, tell func(CopyProgress)) ([]TableCopy, error) {
 	if from == to {
@@ -94,6 +100,7 @@ func Copy(ctx context.Context, from, to string, tell func(CopyProgress)) ([]Tabl
 // copying is one run of Copy.
 type copying struct {
 	from, to *sql.Tx
+	bulk     func(context.Context, copiedTable, *stream) error // writes a table
 	at       CopyProgress
 	tell     func(CopyProgress)
 }
@@ -115,6 +122,9 @@ func (c *copying) run(ctx context.Context, from, to string) (tables []TableCopy,
 	}
 	defer func() { _ = c.from.Rollback() }() // nothing was written
 	version, err := formOf(ctx, c.from)
+	if err == nil {
+		err = source.idle(ctx, c.from)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("source: %w", err)
 	}
@@ -124,10 +134,19 @@ func (c *copying) run(ctx context.Context, from, to string) (tables []TableCopy,
 	}
 	defer func() { err = errors.Join(err, target.close()) }()
 	// Migrations' connections have no limit of time, and neither has a copy.
-	if c.to, err = target.steps.BeginTx(ctx, nil); err != nil {
+	conn, err := target.steps.Conn(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("target: %w", err)
+	}
+	defer func() { _ = conn.Close() }()
+	if c.to, err = conn.BeginTx(ctx, nil); err != nil {
 		return nil, fmt.Errorf("target: %w", err)
 	}
 	defer func() { _ = c.to.Rollback() }() // no more than an error after Commit
+	c.bulk = func(ctx context.Context, t copiedTable, from *stream) error { return insertRows(ctx, c.to, t, from) }
+	if target.bulk != nil {
+		c.bulk = func(ctx context.Context, t copiedTable, from *stream) error { return target.bulk(ctx, conn, t, from) }
+	}
 	if err := c.fits(ctx, version); err != nil {
 		return nil, err
 	}
@@ -190,88 +209,72 @@ func (c *copying) transfer(ctx context.Context) ([]TableCopy, error) {
 		if err := c.from.QueryRowContext(ctx, t.count()).Scan(&rows); err != nil {
 			return nil, fmt.Errorf("source: %s: %w", t.name, err)
 		}
-		c.at.Of += 3 * rows
+		c.at.Of += 2 * rows
 	}
-	for _, t := range copiedTables {
-		if err := c.copyTable(ctx, t); err != nil {
+	tables := make([]TableCopy, len(copiedTables))
+	for i, t := range copiedTables {
+		c.at.Table = t.name
+		source, err := c.copyTable(ctx, t)
+		if err != nil {
 			return nil, fmt.Errorf("%s: %w", t.name, err)
 		}
+		tables[i] = TableCopy{Table: t.name, Source: source}
 	}
-	tables, err := c.compare(ctx)
-	if err != nil {
+	if err := c.compare(ctx, tables); err != nil {
 		return tables, err
 	}
-	err = c.to.Commit()
+	err := c.to.Commit()
 	if inDoubt(err) {
 		err = fmt.Errorf("%w; the copy is either whole or not there: try again, and a target that is then not empty has all of it", err)
 	}
 	return tables, err
 }
 
-// copyTable writes what it reads, some rows at a time.
-func (c *copying) copyTable(ctx context.Context, t copiedTable) error {
-	c.at.Table = t.name
-	var waiting [][]any
-	flush := func() error {
-		if len(waiting) == 0 {
-			return nil
-		}
-		text, args := values(t.head(), "", waiting)
-		if _, err := c.to.ExecContext(ctx, text, args...); err != nil {
-			return fmt.Errorf("target: %w", err)
-		}
-		c.advance(len(waiting))
-		waiting = waiting[:0]
-		return nil
-	}
-	err := eachRow(ctx, c.from, t, func(row []any) error {
-		if waiting = append(waiting, row); len(waiting) < copyRows {
-			return nil
-		}
-		return flush()
-	})
+// copyTable writes what it reads, and says what that came to.
+func (c *copying) copyTable(ctx context.Context, t copiedTable) (TableSum, error) {
+	from, err := openStream(ctx, c.from, t, c.advance)
 	if err != nil {
-		return err
+		return TableSum{}, fmt.Errorf("source: %w", err)
 	}
-	return flush()
+	written := c.bulk(ctx, t, from)
+	if err := from.close(); err != nil { // which the writing ended with too
+		return from.sum, fmt.Errorf("source: %w", err)
+	}
+	if written != nil {
+		return from.sum, fmt.Errorf("target: %w", written)
+	}
+	return from.sum, nil
 }
 
-func (c *copying) advance(rows int) {
-	c.at.Done += int64(rows)
+func (c *copying) advance(rows int64) {
+	c.at.Done += rows
 	c.tell(c.at)
 }
 
-// compare reads every row of both sides.
-func (c *copying) compare(ctx context.Context) ([]TableCopy, error) {
+// compare reads back what was written, every row of it. The rows of the source
+// were summed up as they were read.
+func (c *copying) compare(ctx context.Context, tables []TableCopy) (differ error) {
 	c.at.Checking = true
-	var tables []TableCopy
-	var differ error
-	for _, t := range copiedTables {
+	for i, t := range copiedTables {
 		c.at.Table = t.name
-		source, err := c.sum(ctx, c.from, t)
+		target, err := c.sum(ctx, t)
 		if err != nil {
-			return nil, fmt.Errorf("source: %s: %w", t.name, err)
+			return fmt.Errorf("target: %s: %w", t.name, err)
 		}
-		target, err := c.sum(ctx, c.to, t)
-		if err != nil {
-			return nil, fmt.Errorf("target: %s: %w", t.name, err)
-		}
-		tables = append(tables, TableCopy{t.name, source, target})
-		if source != target && differ == nil {
+		tables[i].Target = target
+		if tables[i].Source != target && differ == nil {
 			differ = fmt.Errorf("table %s: %w", t.name, ErrCopyDiffers)
 		}
 	}
-	return tables, differ
+	return differ
 }
 
-func (c *copying) sum(ctx context.Context, side *sql.Tx, t copiedTable) (s TableSum, err error) {
-	err = eachRow(ctx, side, t, func(row []any) error {
-		s.Digest.add(row)
-		if s.Rows++; s.Rows%copyRows == 0 {
-			c.advance(copyRows)
-		}
-		return nil
-	})
-	c.advance(int(s.Rows % copyRows))
-	return s, err
+func (c *copying) sum(ctx context.Context, t copiedTable) (TableSum, error) {
+	back, err := openStream(ctx, c.to, t, c.advance)
+	if err != nil {
+		return TableSum{}, err
+	}
+	for back.Next() { // which adds it up
+	}
+	return back.sum, back.close()
 }

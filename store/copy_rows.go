@@ -6,43 +6,96 @@ import (
 	"database/sql"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
 	"strings"
 )
 
-// eachRow reads a table. A value is a nil, string, int64, float64 or bool,
-// the same on every engine.
-func eachRow(ctx context.Context, side *sql.Tx, t copiedTable, take func(row []any) error) error {
+// A stream is the rows of a table as they are read, and summed up on the way. A
+// value is a nil, string, int64, float64 or bool, the same on every engine. It
+// is what PostgreSQL's COPY takes its rows from as well.
+type stream struct {
+	rows    *sql.Rows
+	columns []*sql.ColumnType
+	places  []any // of row
+	row     []any // good until the next one is read
+	text    []byte
+	sum     TableSum
+	tell    func(rows int64) // told of some rows at a time
+	err     error
+}
+
+// openStream reads a table. Close ends it.
+func openStream(ctx context.Context, side *sql.Tx, t copiedTable, tell func(rows int64)) (*stream, error) {
 	rows, err := side.QueryContext(ctx, t.query())
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer func() { _ = rows.Close() }()
-	types, err := rows.ColumnTypes()
+	s := &stream{rows: rows, tell: tell}
+	if s.columns, err = rows.ColumnTypes(); err != nil {
+		return nil, errors.Join(err, rows.Close())
+	}
+	s.row, s.places = make([]any, len(s.columns)), make([]any, len(s.columns))
+	for i := range s.row {
+		s.places[i] = &s.row[i]
+	}
+	return s, nil
+}
+
+// Next reads a row; false is the end, or Err.
+func (s *stream) Next() bool {
+	if s.err != nil || !s.rows.Next() {
+		return false
+	}
+	if s.err = s.rows.Scan(s.places...); s.err != nil {
+		return false
+	}
+	for i, v := range s.row {
+		if s.row[i], s.err = portable(v, s.columns[i].DatabaseTypeName()); s.err != nil {
+			s.err = fmt.Errorf("%s: %w", s.columns[i].Name(), s.err)
+			return false
+		}
+	}
+	s.text = appendRow(s.text[:0], s.row)
+	s.sum.Digest.add(s.text)
+	if s.sum.Rows++; s.sum.Rows%tellRows == 0 {
+		s.tell(tellRows)
+	}
+	return true
+}
+
+// Values is the row that was read.
+func (s *stream) Values() ([]any, error) { return s.row, nil }
+
+// Err is what ended the stream before its last row.
+func (s *stream) Err() error {
+	if s.err != nil {
+		return s.err
+	}
+	return s.rows.Err()
+}
+
+// close ends the reading, and says how it went.
+func (s *stream) close() error {
+	s.tell(s.sum.Rows % tellRows)
+	return errors.Join(s.Err(), s.rows.Close())
+}
+
+// insertRows writes a stream row by row, by one statement that is prepared once.
+// SQLite, which runs in this process, gains nothing by statements of many rows:
+// its numbered parameters cost the square of their number.
+func insertRows(ctx context.Context, to *sql.Tx, t copiedTable, from *stream) error {
+	text, _ := values("INSERT INTO "+t.name+" ("+t.columns+") VALUES ", "", [][]any{from.row})
+	row, err := to.PrepareContext(ctx, text)
 	if err != nil {
 		return err
 	}
-	places := make([]any, len(types))
-	for rows.Next() {
-		row := make([]any, len(types))
-		for i := range row {
-			places[i] = &row[i]
-		}
-		if err := rows.Scan(places...); err != nil {
-			return err
-		}
-		for i, v := range row {
-			if row[i], err = portable(v, types[i].DatabaseTypeName()); err != nil {
-				return fmt.Errorf("%s: %w", types[i].Name(), err)
-			}
-		}
-		if err := take(row); err != nil {
-			return err
-		}
+	for err == nil && from.Next() {
+		_, err = row.ExecContext(ctx, from.row...)
 	}
-	return rows.Err()
+	return errors.Join(err, row.Close())
 }
 
 // portable is a value without what an engine adds to it. SQLite keeps a boolean
@@ -77,8 +130,9 @@ func (d Digest) String() string {
 	return hex.EncodeToString(b)
 }
 
-func (d *Digest) add(row []any) {
-	sum := sha256.Sum256(appendRow(nil, row))
+// add adds a row, as appendRow writes it.
+func (d *Digest) add(row []byte) {
+	sum := sha256.Sum256(row)
 	for i := range d {
 		d[i] += binary.BigEndian.Uint64(sum[8*i:])
 	}

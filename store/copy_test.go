@@ -88,10 +88,12 @@ func contents(t testing.TB, url string) map[string][]string {
 	defer func() { must(t, side.Rollback()) }()
 	found := map[string][]string{}
 	for _, table := range copiedTables {
-		must(t, eachRow(t.Context(), side, table, func(row []any) error {
-			found[table.name] = append(found[table.name], fmt.Sprintf("%#v", row))
-			return nil
-		}))
+		rows, err := openStream(t.Context(), side, table, func(int64) {})
+		must(t, err)
+		for rows.Next() {
+			found[table.name] = append(found[table.name], fmt.Sprintf("%#v", rows.row))
+		}
+		must(t, rows.close())
 		slices.Sort(found[table.name])
 	}
 	return found
@@ -149,7 +151,7 @@ func TestCopy_ForgetsNothing(t *testing.T) {
 		listed := []string{"goose_db_version"}
 		for _, table := range copiedTables {
 			listed = append(listed, table.name)
-			got := strings.FieldsFunc(table.columns, func(r rune) bool { return strings.ContainsRune(", \t\n", r) })
+			got := table.names()
 			want := columnsOf(t, s.engine.read, table.name)
 			slices.Sort(got)
 			slices.Sort(want)
@@ -187,21 +189,24 @@ func TestCopy_EmptySource(t *testing.T) {
 	})
 }
 
-// Statements of copyRows rows: none is lost where one is full.
-func TestCopy_WholeAndPartStatements(t *testing.T) {
+// Progress is told after every tellRows rows, and at the end: nothing is lost, or
+// counted twice, on either side of that.
+func TestCopy_Progress(t *testing.T) {
 	each(t, func(t *testing.T) {
 		from := newDatabase(t)
 		s := openAt(t, from, Options{})
 		addDevice(t, s, "1")
-		for n := 2; n <= 2*copyRows; n++ { // event 1 is the device's first
+		for n := 2; n <= 2*tellRows; n++ { // event 1 is the device's first
 			s.Record(note("1", n))
-			if n < copyRows-1 || n > copyRows+1 && n < 2*copyRows {
+			if n < tellRows-1 || n > tellRows+1 && n < 2*tellRows {
 				continue
 			}
 			flushed(t, s)
 			to := newDatabase(t)
-			tables, err := Copy(t.Context(), from, to, nil)
+			var last CopyProgress
+			tables, err := Copy(t.Context(), from, to, func(p CopyProgress) { last = p })
 			must(t, err)
+			equal(t, "progress", last.Done, last.Of)
 			equal(t, "events", tables[9], TableCopy{"events", tables[9].Source, tables[9].Source})
 			equal(t, "rows", tables[9].Source.Rows, int64(n))
 		}
@@ -223,6 +228,19 @@ func TestCopy_TargetNotEmpty(t *testing.T) {
 		}
 		equal(t, "target", fmt.Sprint(contents(t, to)), fmt.Sprint(before))
 	})
+}
+
+// A PostgreSQL that a server is using is not copied, until that one has ended.
+func TestCopy_SourceInUse(t *testing.T) {
+	from, _ := postgresURL(t)
+	to := sqliteURL(t)
+	s := claimName(t, from)
+	if _, err := Copy(t.Context(), from, to, nil); err == nil || !strings.Contains(err.Error(), `in use by the server "n": stop that one first`) {
+		t.Error(err)
+	}
+	must(t, s.Close())
+	_, err := Copy(t.Context(), from, to, nil)
+	must(t, err)
 }
 
 // A source that is no database of this program's form leaves the target alone.
@@ -343,7 +361,7 @@ func TestCopy_OneInstant(t *testing.T) {
 func TestDigest(t *testing.T) {
 	sum := func(rows ...[]any) (d Digest) {
 		for _, row := range rows {
-			d.add(row)
+			d.add(appendRow(nil, row))
 		}
 		return d
 	}

@@ -69,3 +69,32 @@ func (t *tx) addDevices(devices []schema.NewDevice, by string) ([]error, error) 
 	}
 	return answers, nil
 }
+
+const registered = "SELECT sn, model FROM devices WHERE (sn, model) IN (VALUES "
+
+// Registered says of each hardware if a device has it.
+func (s *Store) Registered(ctx context.Context, hardware []schema.Hardware) ([]bool, error) {
+	rows := make([][]any, len(hardware))
+	for i, h := range hardware {
+		rows[i] = []any{h.SN, h.Model}
+	}
+	return read(ctx, s, func(r querier) ([]bool, error) {
+		known := map[schema.Hardware]bool{}
+		for part := range parts(rows) {
+			text, args := values(registered, ")", part)
+			found, err := r.rows(text, args...)
+			list, err := collect(found, err, func(r scanner) (h schema.Hardware, err error) { return h, r.Scan(&h.SN, &h.Model) })
+			if err != nil {
+				return nil, err
+			}
+			for _, h := range list {
+				known[h] = true
+			}
+		}
+		there := make([]bool, len(hardware))
+		for i, h := range hardware {
+			there[i] = known[h]
+		}
+		return there, nil
+	})
+}

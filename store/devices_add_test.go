@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/edgetether/tether/schema"
@@ -88,13 +89,77 @@ func TestAddDevices_BadRow(t *testing.T) {
 }
 
 func TestAddDevices_Unavailable(t *testing.T) {
-	s, f := openFlaky(t, flakyPath(t), Options{})
-	fail(&f.commit, context.DeadlineExceeded)
-	_, err := s.AddDevices(t.Context(), newDevices("1", "2"), "key:test")
+	each(t, func(t *testing.T) {
+		s, away, back := openAway(t)
+		away()
+		_, err := s.AddDevices(t.Context(), newDevices("1", "2"), "key:test")
+		wantKind(t, err, schema.StoreUnavailable, "")
+		back()
+		equal(t, "afterwards", addAll(t, s, newDevices("1", "2")), "ok ok ")
+	})
+}
+
+// openAway is open of a database that can be taken away from the writer.
+func openAway(t *testing.T) (s *Store, away, back func()) {
+	if engineOf(t) == "sqlite" {
+		s, f := openFlaky(t, flakyPath(t), Options{})
+		t.Cleanup(func() { must(t, s.Close()) })
+		return s, func() { fail(&f.commit, context.DeadlineExceeded) }, func() { f.commit.Store(nil) }
+	}
+	direct, _ := postgresURL(t)
+	p, through := newProxy(t, direct)
+	s = openURL(t, through, Options{})
+	return s, func() { p.away.Store(true); p.cutAll() }, func() { p.away.Store(false); awaitReady(t, s) }
+}
+
+func TestRegistered(t *testing.T) {
+	each(t, func(t *testing.T) {
+		s := open(t, Options{})
+		var ids []string
+		var asked []schema.Hardware
+		for i := range 3*maxRows + 1 {
+			ids = append(ids, fmt.Sprint(i))
+			h := device(fmt.Sprint(i)).Hardware
+			asked = append(asked, h, schema.Hardware{SN: h.SN, Model: "other"}, h)
+		}
+		must(t, errors.Join(func() []error {
+			answers, err := s.AddDevices(t.Context(), newDevices(ids...), "key:test")
+			return append(answers, err)
+		}()...))
+		for _, n := range []int{0, 1, 3*maxRows - 1, 3 * maxRows, len(asked)} {
+			there, err := s.Registered(t.Context(), asked[:n])
+			must(t, err)
+			equal(t, "answers", len(there), n)
+			for i, known := range there {
+				equal(t, fmt.Sprint(asked[i]), known, i%3 != 1)
+			}
+		}
+	})
+}
+
+func TestRegistered_Unavailable(t *testing.T) {
+	direct, _ := postgresURL(t)
+	p, through := newProxy(t, direct)
+	s := openURL(t, through, Options{})
+	p.away.Store(true)
+	p.cutAll()
+	_, err := s.Registered(t.Context(), []schema.Hardware{{SN: "1", Model: "M"}})
 	wantKind(t, err, schema.StoreUnavailable, "")
-	f.commit.Store(nil)
-	equal(t, "afterwards", addAll(t, s, newDevices("1", "2")), "ok ok ")
-	must(t, s.Close())
+}
+
+// It finds its rows by the index, and reads no others.
+func TestRegistered_Plan(t *testing.T) {
+	s := openURL(t, sqliteURL(t), Options{})
+	text, args := values("EXPLAIN QUERY PLAN "+registered, ")", [][]any{{"a", "b"}, {"c", "d"}})
+	rows, err := s.engine.read.QueryContext(t.Context(), text, args...)
+	steps, err := collect(rows, err, func(r scanner) (step string, err error) {
+		var ignored int
+		return step, r.Scan(&ignored, &ignored, &ignored, &step)
+	})
+	must(t, err)
+	if len(steps) == 0 || !strings.Contains(steps[0], "SEARCH devices USING COVERING INDEX") {
+		t.Errorf("%q", steps)
+	}
 }
 
 // Two who add the same devices at once: each of them is added once.

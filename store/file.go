@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -129,6 +130,25 @@ func copyPages(ctx context.Context, db *sql.DB, to string) error {
 		}
 		return err
 	})
+}
+
+// MakeFolder makes a folder, and those that it is in, for this user's eyes only.
+// Their names survive a power loss: what is flushed in a folder that is gone
+// is gone with it (reliability F35).
+func MakeFolder(name string) error {
+	if _, err := os.Stat(name); err == nil {
+		return nil
+	}
+	parent := filepath.Dir(name)
+	if parent != name {
+		if err := MakeFolder(parent); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(name, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("store: %w", err)
+	}
+	return syncFolder(parent)
 }
 
 // syncFolder makes a name in the folder survive a power loss.

@@ -65,7 +65,7 @@ func openFlaky(t testing.TB, path string, o Options) (*Store, *flaky) {
 	must(t, err)
 	s := &Store{engine: e}
 	must(t, s.Migrate(t.Context()))
-	f := &flaky{source: dataSource(path, "_txlock=immediate"), driver: e.write.Driver()}
+	f := &flaky{source: dataSource(path, writing), driver: e.write.Driver()}
 	must(t, e.write.Close())
 	e.write = sql.OpenDB(f)
 	s.writer = startWriter(e, o)

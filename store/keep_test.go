@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -19,8 +18,14 @@ import (
 func lived(t *testing.T) (path string, s *Store) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "te#ther 100%.db")
-	s = openAt(t, "sqlite:"+path, Options{})
-	t.Cleanup(func() { must(t, s.Close()) })
+	return path, livedAt(t, "sqlite:"+path)
+}
+
+func livedAt(t *testing.T, url string) *Store {
+	t.Helper()
+	s := openURL(t, url, Options{})
+	_, err := s.ClaimNode(t.Context(), "n", start)
+	must(t, err)
 	addDevice(t, s, "1", "2", "3")
 	addGroup(t, s, "g")
 	must(t, s.AddRelation(t.Context(), all, "1", "g", start))
@@ -32,7 +37,7 @@ func lived(t *testing.T) (path string, s *Store) {
 	s.Presence(schema.Presence{DeviceID: "2", Epoch: 1, State: schema.Offline, Reason: "reset", Now: start})
 	must(t, s.DeleteDevice(t.Context(), all, "2", "", start))
 	flushed(t, s)
-	return path, s
+	return s
 }
 
 func checked(t *testing.T, path string) []string {
@@ -40,48 +45,6 @@ func checked(t *testing.T, path string) []string {
 	findings, err := Check(t.Context(), "sqlite:"+path)
 	must(t, err)
 	return findings
-}
-
-func TestCheck_NothingWrong(t *testing.T) {
-	path, s := lived(t)
-	equal(t, "findings", fmt.Sprint(checked(t, path)), "[]")
-	addDevice(t, s, "4") // it goes on
-}
-
-func TestCheck_NeedsADatabase(t *testing.T) {
-	missing := filepath.Join(t.TempDir(), "missing.db")
-	for _, url := range []string{"sqlite:" + missing, "postgres://nowhere/x", ""} {
-		if _, err := Check(t.Context(), url); err == nil {
-			t.Errorf("%q: checked", url)
-		}
-		if Backup(t.Context(), url, missing+".copy") == nil {
-			t.Errorf("%q: copied", url)
-		}
-	}
-	if names, _ := filepath.Glob(filepath.Dir(missing) + "/*"); len(names) != 0 {
-		t.Errorf("made %v", names)
-	}
-}
-
-// Each invariant can fail, and is told in words.
-func TestCheck_EachInvariant(t *testing.T) {
-	for text, want := range map[string]string{
-		"DELETE FROM events WHERE device_id = '1' AND seq = 3":                             "device 1: of its events 1 to 7 some are missing",
-		"UPDATE event_seq SET seq = 9 WHERE device_id = '3'":                               "device 3: its last event is 1, and its counter stands at 9",
-		"DELETE FROM event_seq WHERE device_id = '3'":                                      "device 3: its last event is 1, and its counter stands at 0",
-		"UPDATE counters SET value = 99 WHERE name = 'pos'":                                "counter pos: of the events below it 0 are missing, and it is 85 past the last",
-		"UPDATE events SET kind = 'connect' WHERE device_id = '1' AND kind = 'disconnect'": "device 1: events 2 and 4 are both connect or both disconnect",
-		"UPDATE devices SET state = 'offline' WHERE device_id = '1'":                       "device 1: its state is not what event 5 says, of epoch 2",
-		"DROP INDEX orders_sent; UPDATE orders SET device_id = '1'":                        "device 1: 2 orders are under way, and 1 may be",
-		"PRAGMA foreign_keys = 0; DELETE FROM group_info":                                  "relations: row 1 refers to nothing in group_info",
-	} {
-		path, s := lived(t)
-		_, err := s.engine.write.ExecContext(t.Context(), text)
-		must(t, err)
-		if found := checked(t, path); !strings.Contains(strings.Join(found, "\n"), want) {
-			t.Errorf("%s: %q", text, found)
-		}
-	}
 }
 
 // A backup of a store that writes is the store as it was at one instant.

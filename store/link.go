@@ -15,7 +15,8 @@ const patience = 15 * time.Second
 // goroutine alone uses it.
 type link struct {
 	db     *sql.DB
-	local  bool // see engine
+	local  bool                // see engine
+	text   func(string) string // see engine
 	conn   *sql.Conn
 	byText map[string]*sql.Stmt
 }
@@ -69,7 +70,7 @@ func (l *link) prepared(ctx context.Context, text string) (*sql.Stmt, error) {
 	if st, ok := l.byText[text]; ok {
 		return st, nil
 	}
-	st, err := l.conn.PrepareContext(ctx, text)
+	st, err := l.conn.PrepareContext(ctx, l.text(text))
 	if err == nil {
 		l.byText[text] = st
 	}

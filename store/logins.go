@@ -32,62 +32,160 @@ func (s *Store) Credential(ctx context.Context, p schema.LoginParams, now int64)
 	})
 }
 
+// claiming is a claim, in a run, and where to leave what answers it.
+type claiming struct {
+	*result
+	schema.Claim
+	claimed *schema.Claimed
+	was     claimable
+}
+
+// claimable is a device as a claim finds it.
+type claimable struct {
+	schema.Device
+	owned
+}
+
 // Claim makes c.Epoch the owner of the device. In one transaction it writes
 // the older session's disconnect if that is outstanding, then connect and
 // login, keeps the token as the newest of two, and marks the restarts that
 // c.BootID proves.
 func (s *Store) Claim(ctx context.Context, c schema.Claim) (schema.Claimed, error) {
-	return write(ctx, s, func(t *tx) (schema.Claimed, error) { return t.claim(c) })
+	claimed := new(schema.Claimed)
+	return await(ctx, s, claimed, claimOp(ctx, c, claimed))
 }
 
-// claim refuses before it writes anything, so that it needs no savepoint: a
-// whole fleet logs in after a restart. The order of the refusals does not
-// matter to a device, which is told one thing for all of them.
-func (t *tx) claim(c schema.Claim) (a schema.Claimed, err error) {
-	var o owned
-	old, err := deviceIn(t, schema.Everything, c.DeviceID, o.dest()...)
-	switch {
-	case schema.KindOf(err) == schema.DeviceNotFound:
-		return a, schema.ErrLoginFailed
-	case err != nil:
-		return a, err
-	case o.epoch >= c.Epoch:
-		return a, schema.ErrFenced
-	case !old.Enabled || o.credential != c.Version:
-		return a, schema.ErrLoginFailed
+func claimOp(ctx context.Context, c schema.Claim, claimed *schema.Claimed) *op {
+	return &op{
+		touches: []string{c.DeviceID},
+		join: func(r *run, at *result) {
+			if ctx.Err() != nil {
+				at.refused = errAbandoned
+				return
+			}
+			*claimed = schema.Claimed{Unsettled: []string{}}
+			r.claims = append(r.claims, claiming{result: at, Claim: c, claimed: claimed})
+		},
 	}
-	if err := t.own(c, o.epoch); err != nil {
-		return a, err
-	}
-	if old.State != schema.Offline {
-		t.disconnected(c.DeviceID, "takeover", o.epoch, c.Now)
-	}
-	t.loggedIn(c)
-	if err := t.proveRestarts(c); err != nil {
-		return a, err
-	}
-	if a.Unsettled, err = t.unsettled(c); err != nil {
-		return a, err
-	}
-	if o.update > o.told {
-		a.Update = updateOf(old, o.update)
-	}
-	return a, nil
 }
 
-// own is the compare and set: it takes the device from the epoch that was
-// read, and from no other.
-func (t *tx) own(c schema.Claim, from int64) error {
-	client, err := jsonText(c.Client)
+// claim needs four statements for a whole fleet that returns. It refuses
+// before it writes anything, and so needs no savepoint.
+func (t *tx) claim(claims []claiming) error {
+	claims, err := t.admit(claims)
 	if err != nil {
 		return err
 	}
-	n, err := t.exec(`UPDATE devices SET owner_epoch = $3, owner_node = $4, boot_id = $5, client = $6,
-			state = 'online', state_reason = 'login', last_seen_time = $7,
-			old_token = token, old_token_expires = token_expires, token = $8, token_expires = $9
-		WHERE device_id = $1 AND owner_epoch = $2`,
-		c.DeviceID, from, c.Epoch, c.Node, c.BootID, client, c.Now, c.TokenHash, c.TokenExpires)
-	return touched(n, err, schema.ErrFenced)
+	if claims, err = t.own(claims); err != nil {
+		return err
+	}
+	for _, c := range claims {
+		t.result = c.result
+		if c.was.State != schema.Offline {
+			t.disconnected(c.DeviceID, "takeover", c.was.epoch, c.Now)
+		}
+		t.loggedIn(c.Claim)
+		if c.was.update > c.was.told {
+			c.claimed.Update = updateOf(c.was.Device, c.was.update)
+		}
+	}
+	return t.openOrders(claims)
+}
+
+// admit looks the devices up, and returns the claims that nothing is to be
+// said against. The order of the refusals does not matter to a device, which is
+// told one thing for all of them.
+func (t *tx) admit(claims []claiming) (admitted []claiming, err error) {
+	found, err := forRows(t, "id TEXT", deviceIDs(claims),
+		"SELECT "+deviceColumns+", "+ownerColumns+" FROM given CROSS JOIN devices d WHERE d.device_id = given.id",
+		func(r scanner) (c claimable, err error) {
+			c.Device, err = scanDevice(r, c.dest()...)
+			return c, err
+		})
+	if err != nil {
+		return nil, err
+	}
+	devices := make(map[string]claimable, len(found))
+	for _, d := range found {
+		devices[d.DeviceID] = d
+	}
+	for _, c := range claims {
+		was, known := devices[c.DeviceID]
+		switch {
+		case !known:
+			c.refused = schema.ErrLoginFailed
+		case was.epoch >= c.Epoch:
+			c.refused = schema.ErrFenced
+		case !was.Enabled || was.credential != c.Version:
+			c.refused = schema.ErrLoginFailed
+		default:
+			c.was = was
+			admitted = append(admitted, c)
+		}
+	}
+	return admitted, nil
+}
+
+// own is the compare and set: it takes a device from the epoch that was read,
+// and from no other. It returns the claims that succeeded.
+func (t *tx) own(claims []claiming) (owners []claiming, err error) {
+	rows := make([][]any, len(claims))
+	for i, c := range claims {
+		client, err := jsonText(c.Client)
+		if err != nil {
+			return nil, err
+		}
+		rows[i] = []any{c.DeviceID, c.was.epoch, c.Epoch, c.Node, c.BootID, client, c.Now, c.TokenHash, c.TokenExpires}
+	}
+	taken, err := idsFor(t, `id TEXT, from_epoch BIGINT, epoch BIGINT, node BIGINT, boot TEXT, says TEXT, at BIGINT,
+		hash TEXT, expires BIGINT`, rows,
+		`UPDATE devices SET owner_epoch = epoch, owner_node = node, boot_id = boot, client = says,
+			state = 'online', state_reason = 'login', last_seen_time = at,
+			old_token = token, old_token_expires = token_expires, token = hash, token_expires = expires
+		FROM given WHERE device_id = id AND owner_epoch = from_epoch RETURNING device_id`)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range claims {
+		if taken[c.DeviceID] {
+			owners = append(owners, c)
+		} else {
+			c.refused = schema.ErrFenced
+		}
+	}
+	return owners, nil
+}
+
+// openOrders sees to the orders that a login may settle, or ask for. Few devices
+// have any, and one statement finds those.
+func (t *tx) openOrders(claims []claiming) error {
+	open, err := idsFor(t, "id TEXT", deviceIDs(claims), `SELECT id FROM given
+		WHERE EXISTS (SELECT 1 FROM orders o WHERE o.device_id = id AND o.state IN ('sent', 'unknown'))
+		OR EXISTS (SELECT 1 FROM orders o WHERE o.device_id = id AND o.name = 'restart' AND o.verified IS NULL)`)
+	if err != nil {
+		return err
+	}
+	for _, c := range claims {
+		if !open[c.DeviceID] {
+			continue
+		}
+		t.result = c.result
+		if err := t.proveRestarts(c.Claim); err != nil {
+			return err
+		}
+		if c.claimed.Unsettled, err = t.unsettled(c.Claim); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func deviceIDs(claims []claiming) [][]any {
+	rows := make([][]any, len(claims))
+	for i, c := range claims {
+		rows[i] = []any{c.DeviceID}
+	}
+	return rows
 }
 
 // loggedIn leaves the two events of a login. Nothing secret is in them.
@@ -119,18 +217,14 @@ func (t *tx) proveRestarts(c schema.Claim) error {
 			ended_time = CASE WHEN state = 'succeeded' THEN ended_time ELSE $3 END, state = 'succeeded'
 		WHERE device_id = $1 AND name = 'restart' AND verified IS NULL AND boot_id <> $2
 			AND state IN ('sent', 'unknown', 'succeeded') AND COALESCE(ended_time, sent_time, created_time) >= $4
-		RETURNING order_id, late`,
+		RETURNING `+orderColumns,
 		c.DeviceID, c.BootID, c.Now, c.Now-c.RestartWindow.Milliseconds())
-	type proof struct {
-		orderID string
-		late    bool
-	}
-	proofs, err := collect(rows, err, func(r scanner) (p proof, err error) { return p, r.Scan(&p.orderID, &p.late) })
-	for _, p := range proofs {
+	proven, err := collect(rows, err, scanOrder)
+	for _, o := range oldestFirst(proven) {
 		t.event(schema.Event{
 			DeviceID: c.DeviceID, Time: c.Now, Kind: schema.EventRestartVerified,
 			Outcome: string(schema.OrderSucceeded), By: byDevice,
-			Detail: schema.Detail("order_id", p.orderID, "late", p.late),
+			Detail: schema.Detail("order_id", o.OrderID, "late", o.Late),
 		})
 	}
 	return err

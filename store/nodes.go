@@ -15,7 +15,24 @@ const nodeNumbers = 1024
 // servers: the number of its row, or the lowest free one, and the next
 // incarnation. Incarnations rise over all nodes, so that epochs made from them
 // rise as well when a server comes back under another name.
+//
+// On PostgreSQL the name is this store's until Close, or until it claims another:
+// a second process that asks for it gets ErrNodeTaken, and touches nothing. What
+// keeps a second process away from an SQLite file is a lock beside it, which the
+// caller takes.
 func (s *Store) ClaimNode(ctx context.Context, name string, now int64) (schema.Node, error) {
+	claim := func() (schema.Node, error) { return s.claimNode(ctx, name, now) }
+	if s.engine.hold == nil {
+		return claim()
+	}
+	return s.engine.hold.claim(ctx, name, claim)
+}
+
+// ErrNodeTaken is what a second process gets that takes the name of a node, and
+// what Options.OnTaken is told by the first if it has lost the name.
+var ErrNodeTaken = errors.New("the name of this server is taken")
+
+func (s *Store) claimNode(ctx context.Context, name string, now int64) (schema.Node, error) {
 	return change(ctx, s, func(t *tx) (n schema.Node, err error) {
 		n.Name = name
 		if n.Number, err = t.nodeNumber(name); err != nil {

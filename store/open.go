@@ -17,11 +17,19 @@ type engine struct {
 	read  *sql.DB
 	steps *sql.DB // without limits of time: a migration or a copy may take long
 
+	// hold keeps the name of this node; nil where a file's lock does.
+	hold *hold
+
+	// bulk writes a table in a way of the engine's own that is faster than INSERT; nil: none is.
+	bulk func(ctx context.Context, conn *sql.Conn, t copiedTable, from *stream) error
+
 	dialect goose.Dialect          // that migrations are recorded in
 	goose   []goose.ProviderOption // more of the engine's own
 	// local is an engine in this process: it always answers, and wants its
 	// statements closed before their connection.
 	local bool
+	// text is a statement in the form that the engine likes best.
+	text func(string) string
 }
 
 // readers is the number of connections that read at once.
@@ -41,15 +49,32 @@ func openEngine(rawURL string) (*engine, error) {
 	return nil, errURL
 }
 
-// openSource opens a database that is there to read it all, and changes
-// nothing of it.
-func openSource(rawURL string) (*sql.DB, error) {
+// source is a database that is there to be read whole, and that nothing is changed of.
+type source struct {
+	*sql.DB
+	local     bool       // see engine
+	questions []question // of a check, of the engine's own
+	// idle refuses a database that a server is using, where no file's lock does.
+	idle func(context.Context, *sql.Tx) error
+}
+
+// openSource opens a database to read it whole.
+func openSource(rawURL string) (*source, error) {
 	scheme, _, _ := strings.Cut(rawURL, ":")
 	switch scheme {
 	case "sqlite":
-		return openToRead(rawURL)
+		db, err := openToRead(rawURL)
+		return &source{
+			DB: db, local: true, questions: []question{sqlitePages, sqliteReferences},
+			idle: func(context.Context, *sql.Tx) error { return nil },
+		}, err
 	case "postgres", "postgresql":
-		return openPostgresToRead(rawURL)
+		db, err := openPostgresToRead(rawURL)
+		questions := []question{postgresIndexes}
+		for _, t := range copiedTables {
+			questions = append(questions, postgresRows(t))
+		}
+		return &source{DB: db, questions: questions, idle: postgresIdle}, err
 	}
 	return nil, errURL
 }
@@ -74,5 +99,10 @@ func (e *engine) ping(ctx context.Context) error {
 }
 
 func (e *engine) close() error {
-	return errors.Join(e.read.Close(), e.steps.Close(), e.write.Close())
+	err := errors.Join(e.read.Close(), e.steps.Close(), e.write.Close())
+	if e.hold != nil { // the last: whoever waits for the name finds all written
+		e.hold.release()
+		err = errors.Join(err, e.hold.db.Close())
+	}
+	return err
 }

@@ -39,9 +39,20 @@ func openPostgres(rawURL string) (*engine, error) {
 		write: keep(openSessions(config, session, durable), 2),
 		read:  keep(openSessions(config, session, readOnly), readers),
 		steps: openSessions(config, map[string]string{"lock_timeout": postgresQuery}, durable),
+		text:  func(same string) string { return same },
+		hold:  &hold{db: keep(openSessions(config, session, lively), 1)},
+		bulk:  copyFrom,
 		// Two servers that start at once take turns.
 		dialect: goose.DialectPostgres, goose: []goose.ProviderOption{goose.WithSessionLocker(locker)},
 	}, nil
+}
+
+// copyFrom writes a table by COPY, in the transaction that conn is in.
+func copyFrom(ctx context.Context, conn *sql.Conn, t copiedTable, from *stream) error {
+	return conn.Raw(func(driver any) error {
+		_, err := driver.(*stdlib.Conn).Conn().CopyFrom(ctx, pgx.Identifier{t.name}, t.names(), from)
+		return err
+	})
 }
 
 // openPostgresToRead opens a database for one read that may take long.

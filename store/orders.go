@@ -23,36 +23,67 @@ func scanOrder(r scanner) (o schema.Order, err error) {
 	return o, err
 }
 
+// intent is an order about to be sent, in a run.
+type intent struct {
+	*result
+	schema.Intent
+}
+
 // BeginOrder commits an order that is about to be sent. It never blocks; done
 // is called once, on the writer's goroutine. Given the same intent again, it
 // succeeds again.
 func (s *Store) BeginOrder(in schema.Intent, done func(error)) {
-	s.writer.submit(&op{apply: func(t *tx) error { return t.beginOrder(in) }, done: done})
+	s.writer.submit(&op{
+		touches: []string{in.Order.DeviceID, in.Order.OrderID},
+		join:    func(r *run, at *result) { r.intents = append(r.intents, intent{at, in}) },
+		done:    done,
+	})
 }
 
-// beginOrder inserts the order if in.Epoch owns the device and no order of it
-// is sent; the indexes of the table see to the latter. The casts are for
-// PostgreSQL, which takes a bare parameter in a SELECT for text.
-func (t *tx) beginOrder(in schema.Intent) error {
+// beginOrders inserts each order whose epoch owns the device, while no order of
+// it is sent; the indexes of the table see to the latter. The ids that come
+// back are of those that were inserted.
+func (t *tx) beginOrders(intents []intent) error {
+	rows := make([][]any, len(intents))
+	for i, in := range intents {
+		rows[i] = intentRow(in.Intent)
+	}
+	begun, err := idsFor(t, intentColumns, rows, `INSERT INTO orders (order_id, device_id, name, is_inner, params, state, actor,
+			created_time, sent_time, due_time, epoch, node, boot_id)
+		SELECT given.id, given.device, given.name, given.inner_order, given.params, 'sent', given.actor,
+			given.created, given.sent, given.due, given.epoch, given.node, given.boot
+		FROM given CROSS JOIN devices d WHERE d.device_id = given.device AND d.owner_epoch = given.epoch
+		ON CONFLICT DO NOTHING RETURNING order_id`)
+	if err != nil {
+		return err
+	}
+	for _, in := range intents {
+		t.result = in.result
+		if begun[in.Order.OrderID] {
+			t.begun(in.Order)
+		} else if err := in.answer(t.refuseOrder(in.Intent)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// intentColumns are what intentRow fills.
+const intentColumns = `id TEXT, device TEXT, name TEXT, inner_order BOOLEAN, params TEXT, actor TEXT,
+	created BIGINT, sent BIGINT, due BIGINT, epoch BIGINT, node BIGINT, boot TEXT`
+
+func intentRow(in schema.Intent) []any {
 	o := in.Order
 	params := string(o.Params)
 	if params == "" {
 		params = "{}"
 	}
-	n, err := t.exec(`INSERT INTO orders (order_id, device_id, name, is_inner, params, state, actor,
-			created_time, sent_time, due_time, epoch, node, boot_id)
-		SELECT CAST($1 AS TEXT), device_id, CAST($3 AS TEXT), CAST($4 AS BOOLEAN), CAST($5 AS TEXT), 'sent', CAST($6 AS TEXT),
-			CAST($7 AS BIGINT), CAST($8 AS BIGINT), CAST($9 AS BIGINT), owner_epoch, CAST($11 AS BIGINT), CAST($12 AS TEXT)
-		FROM devices WHERE device_id = $2 AND owner_epoch = $10
-		ON CONFLICT DO NOTHING`,
-		o.OrderID, o.DeviceID, o.Order, o.IsInner, params, o.By,
-		o.CreatedTime, o.SentTime, in.Due, in.Epoch, in.Node, in.BootID)
-	switch {
-	case err != nil:
-		return err
-	case n == 0:
-		return t.refuseOrder(in)
-	}
+	return []any{o.OrderID, o.DeviceID, o.Order, o.IsInner, params, o.By,
+		o.CreatedTime, o.SentTime, in.Due, in.Epoch, in.Node, in.BootID}
+}
+
+// begun leaves the event of an order that is sent.
+func (t *tx) begun(o schema.Order) {
 	at := o.CreatedTime
 	if o.SentTime != nil {
 		at = *o.SentTime
@@ -61,7 +92,6 @@ func (t *tx) beginOrder(in schema.Intent) error {
 		DeviceID: o.DeviceID, Time: at, Kind: schema.EventOrder, Outcome: string(schema.OrderSent), By: o.By,
 		Detail: schema.Detail("order_id", o.OrderID, "order", o.Order, "by", o.By),
 	})
-	return nil
 }
 
 // refuseOrder says why nothing was inserted: no ownership, the same order
@@ -88,16 +118,21 @@ func (t *tx) refuseOrder(in schema.Intent) error {
 
 var errOrderExists = schema.Errorf(schema.OrderRefused, "order_exists", "an order with this id has ended already")
 
+// outcome is how an order ended, in a run, and where to leave its record.
+type outcome struct {
+	*result
+	schema.Outcome
+	order *schema.Order
+}
+
 // EndOrder settles an order by compare and set (see schema.Outcome). It never
 // blocks; done is called once, on the writer's goroutine, with the record as
 // it now is.
 func (s *Store) EndOrder(out schema.Outcome, done func(schema.Order, error)) {
 	var o schema.Order
 	s.writer.submit(&op{
-		apply: func(t *tx) (err error) {
-			o, err = t.endOrder(out)
-			return err
-		},
+		touches: []string{out.DeviceID, out.OrderID},
+		join:    func(r *run, at *result) { r.outcomes = append(r.outcomes, outcome{at, out, &o}) },
 		done: func(err error) {
 			if err != nil {
 				o = schema.Order{} // applied, but not committed
@@ -107,32 +142,56 @@ func (s *Store) EndOrder(out schema.Outcome, done func(schema.Order, error)) {
 	})
 }
 
-// endOrder's condition is the compare and set: it touches an order only in a
+// endOrders' condition is the compare and set: it touches an order only in a
 // state that may take the outcome, so that the first one wins whoever else
-// settles it, the clerk or another session.
-func (t *tx) endOrder(out schema.Outcome) (schema.Order, error) {
-	known := out.State == schema.OrderSucceeded || out.State == schema.OrderStateFail
-	row := t.row(`UPDATE orders SET late = (late OR CAST($8 AS BOOLEAN) OR state = 'unknown'),
-			state = $3, reason = $4, message = $5, data = $6, ended_time = $7
-		WHERE order_id = $1 AND device_id = $2 AND (state = 'sent' OR (state = 'unknown' AND CAST($9 AS BOOLEAN)))
-		RETURNING `+orderColumns,
-		out.OrderID, out.DeviceID, out.State, sql.NullString{String: out.Reason, Valid: out.Reason != ""},
-		out.Message, rawText(out.Data), out.Now, out.Late, known)
-	o, err := scanOrder(row)
-	if o, err = one(o, err, schema.ErrOrderNotFound); schema.KindOf(err) == schema.OrderNotFound {
-		row := t.row("SELECT "+orderColumns+" FROM orders WHERE order_id = $1 AND device_id = $2", out.OrderID, out.DeviceID)
-		o, err = scanOrder(row)
-		return one(o, err, schema.ErrOrderNotFound)
+// settles it, the clerk or another session. An order that it does not touch is
+// read as it is.
+func (t *tx) endOrders(outcomes []outcome) error {
+	rows := make([][]any, len(outcomes))
+	for i, out := range outcomes {
+		rows[i] = []any{out.OrderID, out.DeviceID, out.State, sql.NullString{String: out.Reason, Valid: out.Reason != ""},
+			out.Message, rawText(out.Data), out.Now, out.Late, known(out.State)}
 	}
+	orders, err := forRows(t, `id TEXT, device TEXT, becomes TEXT, why TEXT, says TEXT, brings TEXT,
+		at BIGINT, is_late BOOLEAN, is_known BOOLEAN`, rows,
+		`UPDATE orders SET late = (late OR is_late OR state = 'unknown'),
+			state = becomes, reason = why, message = says, data = brings, ended_time = at
+		FROM given WHERE order_id = given.id AND device_id = given.device AND (state = 'sent' OR (state = 'unknown' AND is_known))
+		RETURNING `+orderColumns, scanOrder)
 	if err != nil {
-		return schema.Order{}, err
+		return err
 	}
-	by := byServer
-	if known {
-		by = byDevice
+	ended := make(map[string]schema.Order, len(orders))
+	for _, o := range orders {
+		ended[o.OrderID] = o
 	}
-	t.ended(o, by, out.Now)
-	return o, nil
+	for _, out := range outcomes {
+		t.result = out.result
+		o, ok := ended[out.OrderID]
+		if ok {
+			t.ended(o, authorOf(out.State), out.Now)
+		} else if o, err = t.orderOf(out.DeviceID, out.OrderID); out.answer(err) != nil {
+			return err
+		}
+		*out.order = o
+	}
+	return nil
+}
+
+// orderOf finds an order of a device.
+func (t *tx) orderOf(deviceID, orderID string) (schema.Order, error) {
+	o, err := scanOrder(t.row("SELECT "+orderColumns+" FROM orders WHERE order_id = $1 AND device_id = $2", orderID, deviceID))
+	return one(o, err, schema.ErrOrderNotFound)
+}
+
+// known says whether an order's state is what its device said.
+func known(s schema.OrderState) bool { return s == schema.OrderSucceeded || s == schema.OrderStateFail }
+
+func authorOf(s schema.OrderState) string {
+	if known(s) {
+		return byDevice
+	}
+	return byServer
 }
 
 // ended leaves the event of an order's outcome.

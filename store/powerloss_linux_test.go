@@ -64,6 +64,24 @@ func record(t *testing.T, path, mode string, orders int) []call {
 	return calls
 }
 
+// A database in folders that are new is where it was looked for after a power loss:
+// each of their names is flushed before anything is acknowledged.
+func TestF35_NewFolders(t *testing.T) {
+	dir := t.TempDir()
+	flushed := map[string]bool{}
+	for _, c := range record(t, filepath.Join(dir, "a", "b", "tether.db"), "FULL", 1) {
+		if c.name == "ack" {
+			break
+		}
+		flushed[c.path] = flushed[c.path] || strings.HasPrefix(c.name, "f") && strings.HasSuffix(c.name, "sync")
+	}
+	for _, folder := range []string{dir, filepath.Join(dir, "a"), filepath.Join(dir, "a", "b")} {
+		if !flushed[folder] {
+			t.Errorf("%s was not flushed", folder)
+		}
+	}
+}
+
 // readTrace puts the halves of interrupted lines together. Calls are in the
 // order of their returns. (Lines are long: regular expressions would take
 // minutes under the race detector.)

@@ -6,13 +6,15 @@ import (
 	"github.com/edgetether/tether/schema"
 )
 
-// op is one change on its way to the database. It is a pair of functions and
-// not a type for each kind: what the kinds share, events and samples, the
-// transaction gathers and writes with few statements.
+// op is one change on its way to the database. It is a few functions and not a
+// type for each kind: the kinds are the lists of a run (runs.go). One of apply
+// and join is set, and may be called again, if a batch is repeated.
 type op struct {
-	apply  func(*tx) error // may run twice, if a batch is repeated
-	done   func(error)     // nil: nobody waits, and the op is kept over an outage
-	counts bool            // against Options.MaxPending
+	apply   func(*tx) error     // carries out a rare change by itself
+	join    func(*run, *result) // adds a frequent one to those of its kind
+	touches []string            // ids of devices and orders: joined changes that share one keep their order
+	done    func(error)         // nil: nobody waits, and the op is kept over an outage
+	counts  bool                // against Options.MaxPending
 
 	// presence is set for a session's word on its device: while it waits, it is
 	// replaced by what the session says next.
@@ -62,7 +64,7 @@ func (w *writer) enqueue(o *op) {
 
 // keep queues a change that nobody waits for, unless too many wait already:
 // then it is counted as lost for device, at time now.
-func (w *writer) keep(apply func(*tx) error, device string, now int64) {
+func (w *writer) keep(o *op, device string, now int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.counted >= w.limit {
@@ -70,7 +72,8 @@ func (w *writer) keep(apply func(*tx) error, device string, now int64) {
 		return
 	}
 	w.counted++
-	w.enqueue(&op{apply: apply, counts: true})
+	o.counts = true
+	w.enqueue(o)
 }
 
 // present queues p, or puts it in place of what the same session said before.
@@ -86,8 +89,7 @@ func (w *writer) present(p schema.Presence) {
 		}
 		return
 	}
-	o := &op{presence: &p}
-	o.apply = func(t *tx) error { return t.setPresence(*o.presence) }
+	o := presenceOp(&p)
 	w.presence[p.DeviceID] = o
 	w.enqueue(o)
 }
@@ -150,7 +152,7 @@ func lostEvent(device string, l loss) *op {
 		DeviceID: device, Time: l.last, Kind: schema.EventLost,
 		Outcome: "lost", By: byServer, Detail: schema.Detail("count", l.count),
 	}
-	return &op{apply: func(t *tx) error { t.event(e); return nil }}
+	return &op{join: func(_ *run, at *result) { at.event(e) }}
 }
 
 // holdOne is under the lock. A presence that was said anew meanwhile is out of date.

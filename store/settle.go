@@ -1,7 +1,9 @@
 package store
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/edgetether/tether/schema"
@@ -41,7 +43,7 @@ const (
 func (t *tx) settle(text string, to schema.OrderState, reason string, before, now int64) error {
 	rows, err := t.rows(text, to, reason, now, before, sweep)
 	orders, err := collect(rows, err, scanOrder)
-	for _, o := range orders {
+	for _, o := range oldestFirst(orders) {
 		t.ended(o, byServer, now)
 	}
 	return err
@@ -53,11 +55,20 @@ func (t *tx) unverified(now, before int64) error {
 		(SELECT order_id FROM orders WHERE name = 'restart' AND verified IS NULL
 			AND state IN ('succeeded', 'unknown') AND ended_time < $1 LIMIT $2) RETURNING `+orderColumns, before, sweep)
 	orders, err := collect(rows, err, scanOrder)
-	for _, o := range orders {
+	for _, o := range oldestFirst(orders) {
 		t.event(schema.Event{
 			DeviceID: o.DeviceID, Time: now, Kind: schema.EventRestartUnverified, Outcome: string(o.State), By: byServer,
 			Detail: schema.Detail("order_id", o.OrderID),
 		})
 	}
 	return err
+}
+
+// oldestFirst puts orders in the order in which the log is to tell of them: a
+// statement returns them in any.
+func oldestFirst(orders []schema.Order) []schema.Order {
+	slices.SortFunc(orders, func(a, b schema.Order) int {
+		return cmp.Or(cmp.Compare(a.CreatedTime, b.CreatedTime), cmp.Compare(a.OrderID, b.OrderID))
+	})
+	return orders
 }

@@ -26,6 +26,9 @@ type Options struct {
 	// OnEvents gets the events of each commit, in the order of Pos, on the
 	// writer's goroutine. It must not block, nor keep the slice.
 	OnEvents func([]schema.Event)
+	// OnTaken is told, once, that another process has taken the name that
+	// ClaimNode gave to this one, which must stop. It must not block, nor call Close.
+	OnTaken func(error)
 	// MaxPending bounds the events and samples that wait while the database
 	// takes no writes; 0 is DefaultMaxPending.
 	MaxPending int
@@ -56,6 +59,9 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 		if err := s.Migrate(ctx); err != nil {
 			return nil, errors.Join(err, e.close())
 		}
+	}
+	if e.hold != nil {
+		e.hold.inform(o)
 	}
 	s.writer = startWriter(e, o)
 	return s, nil
@@ -120,24 +126,26 @@ func read[T any](ctx context.Context, s *Store, fn func(querier) (T, error)) (v 
 // ends first is StoreUnavailable: fn is left out if it has not run yet, but
 // its commit may be under way.
 func write[T any](ctx context.Context, s *Store, fn func(*tx) (T, error)) (T, error) {
+	value := new(T)
+	return await(ctx, s, value, &op{apply: func(t *tx) (err error) {
+		if ctx.Err() != nil {
+			return errAbandoned
+		}
+		*value, err = fn(t)
+		return err
+	}})
+}
+
+// await submits o and waits for its answer. What o leaves in value travels
+// through the channel: a caller that has left shares no variable with the writer.
+func await[T any](ctx context.Context, s *Store, value *T, o *op) (T, error) {
 	type answer struct {
 		value T
 		err   error
 	}
-	// The value travels through the channel: a caller that has left shares
-	// no variable with the writer.
 	answered := make(chan answer, 1)
-	var value T
-	s.writer.submit(&op{
-		apply: func(t *tx) (err error) {
-			if ctx.Err() != nil {
-				return errAbandoned
-			}
-			value, err = fn(t)
-			return err
-		},
-		done: func(err error) { answered <- answer{value, err} },
-	})
+	o.done = func(err error) { answered <- answer{*value, err} }
+	s.writer.submit(o)
 	select {
 	case a := <-answered:
 		return a.value, a.err

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 
@@ -53,7 +54,7 @@ type writer struct {
 // startWriter starts the goroutine that close stops.
 func startWriter(e *engine, o Options) *writer {
 	w := &writer{
-		link: &link{db: e.write, local: e.local}, mark: "commit " + rand.Text(), onEvents: o.OnEvents, log: o.Log, limit: o.MaxPending,
+		link: &link{db: e.write, local: e.local, text: e.text}, mark: "commit " + rand.Text(), onEvents: o.OnEvents, log: o.Log, limit: o.MaxPending,
 		wake: make(chan struct{}, 1), stopped: make(chan struct{}),
 		presence: map[string]*op{}, lost: map[string]loss{},
 	}
@@ -131,8 +132,11 @@ func (w *writer) commit(batch []*op) {
 		w.recovered()
 		w.told(a)
 		for i, o := range batch {
-			o.tell(a.answers[i])
+			o.tell(a.results[i].refused)
 		}
+		// Whom this woke may have the next change ready: let them have a turn
+		// first, or the next commit is of a few, and they wait for it.
+		runtime.Gosched()
 	case a.inDoubt:
 		w.doubt = a
 		w.hold(waitedFor(batch), a.err)
@@ -153,21 +157,6 @@ func (w *writer) told(a *attempt) {
 	if len(a.events) > 0 {
 		w.onEvents(a.events)
 	}
-}
-
-// apply runs all ops; refusals are answers, any other error ends it.
-func (t *tx) apply(batch []*op) (answers []error, err error) {
-	answers = make([]error, len(batch))
-	for i, o := range batch {
-		err := o.apply(t)
-		switch faultOf(err) {
-		case none, refusal:
-			answers[i] = err
-		default:
-			return nil, err
-		}
-	}
-	return answers, nil
 }
 
 // recovered notes that a commit succeeded.

@@ -59,7 +59,7 @@ func (c *config) options(log zerolog.Logger) (device.Config, error) {
 		OnUpdate: func(u schema.DeviceUpdate) {
 			log.Info().Str("device_name", u.Name).Int64("updated_time", u.UpdatedTime).Msg("record changed")
 		},
-		Logf: showLines(log),
+		Logf: showLines(log), TimeScale: c.timeScale,
 	}, nil
 }
 

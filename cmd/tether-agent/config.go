@@ -31,6 +31,8 @@ type config struct {
 	SFTP         *sftpConfig        `yaml:"sftp"`
 	Custom       map[string]*figure `yaml:"custom"`
 	Orders       map[string]*order  `yaml:"orders"`
+
+	timeScale float64 // a flag's, not the file's
 }
 
 // sftpConfig is the device's own target for logs.

@@ -17,11 +17,12 @@ import (
 // cli are the flags. Each can be given as an environment variable too:
 // --log-level is TETHER_LOG_LEVEL.
 type cli struct {
-	Config   string `short:"c" placeholder:"FILE" help:"The configuration file."`
-	Check    bool   `help:"Check the configuration, print what it allows, and end."`
-	Example  bool   `help:"Print an example configuration with comments, and end."`
-	LogLevel string `default:"info" enum:"debug,info,warn,error" help:"Least level that is logged: ${enum}."`
-	LogJSON  bool   `name:"log-json" help:"Log in JSON instead of text."`
+	Config    string  `short:"c" placeholder:"FILE" help:"The configuration file."`
+	Check     bool    `help:"Check the configuration, print what it allows, and end."`
+	Example   bool    `help:"Print an example configuration with comments, and end."`
+	TimeScale float64 `default:"1" help:"For tests: multiplies the times that the contract leaves to a device, such as the 10 s before it reconnects."`
+	LogLevel  string  `default:"info" enum:"debug,info,warn,error" help:"Least level that is logged: ${enum}."`
+	LogJSON   bool    `name:"log-json" help:"Log in JSON instead of text."`
 }
 
 // logTime is RFC 3339 with milliseconds.
@@ -54,6 +55,7 @@ func run(ctx context.Context, args, env []string, stdout, stderr io.Writer) int 
 	if err != nil {
 		return complain(stderr, err, 2)
 	}
+	cfg.timeScale = flags.TimeScale
 	if flags.Check {
 		return complain(stderr, describe(stdout, cfg), 1)
 	}

@@ -98,10 +98,14 @@ func (c *conformCmd) Run(ctx context.Context, s streams) error {
 	var out outputs
 	defer out.close()
 	report, err := c.test(ctx, s, &out)
-	if err != nil {
+	if report == nil {
 		return err
 	}
-	return c.show(s, &out, report)
+	shown := c.show(s, &out, report)
+	if err != nil {
+		return fmt.Errorf("interrupted: %d checks were made", report.Count(conform.Passed)+report.Count(conform.Failed))
+	}
+	return shown
 }
 
 func (c *conformCmd) test(ctx context.Context, s streams, out *outputs) (*conform.Report, error) {

@@ -17,13 +17,13 @@ type dbCopyCmd struct {
 
 // Help is printed below the flags.
 func (c *dbCopyCmd) Help() string {
-	return `Stop the service first, with SIGTERM. A database of SQLite that a service uses is refused; from a PostgreSQL, what
-is written after the beginning is not copied. Then start the service on the copy, with the same --node.
-Devices stay logged in: their tokens and passwords are in it, and so are the API keys. Received logs are not: copy
-their folder, and name it with --sftp-dir.
+	return `Stop the service first, with SIGTERM: a database that a service uses is refused. Then start the service on the
+copy, with the same --node.
+Devices stay logged in: their tokens and passwords are in it, and so are the API keys. Received logs are files and
+are not: if there are any, it says at the end which folder to copy.
 
-At the end every row of both sides is read and compared, table by table. If they differ, the table is named, nothing
-is kept, and the exit code is 1. A copy that is cut off leaves the target empty, and can be begun again. A
+At the end every row is read back and compared with what was read, table by table. If they differ, the table is
+named, nothing is kept, and the exit code is 1. A copy that is cut off leaves the target empty, and can be begun again. A
 password in a URL can be seen by other users: give the URLs as TETHER_FROM and TETHER_TO, or use ~/.pgpass.
 
 Examples:
@@ -56,7 +56,23 @@ func (c *dbCopyCmd) Run(ctx context.Context, s streams) (err error) {
 	if err := errors.Join(err, shown); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(s.out, "%d rows in %.1f s, equal row for row\n", rows, time.Since(began).Seconds())
+	fmt.Fprintf(s.out, "%d rows in %.1f s, equal row for row\n", rows, time.Since(began).Seconds())
+	return c.tellFiles(s, tables)
+}
+
+// tellFiles says what is still to be copied: files of which the database has but a list.
+func (c *dbCopyCmd) tellFiles(s streams, tables []store.TableCopy) (err error) {
+	for _, t := range tables {
+		if t.Table != "logfiles" || t.Source.Rows == 0 {
+			continue
+		}
+		from, to := logsBeside(c.From), logsBeside(c.To)
+		where := fmt.Sprintf("copy %s to %s", from, to)
+		if from == to {
+			where = fmt.Sprintf("they stay in %s, as seen from where the server is started", from)
+		}
+		_, err = fmt.Fprintf(s.out, "received logs: %d, which are files and in no database: %s, or give the new server their folder as --sftp-dir\n", t.Source.Rows, where)
+	}
 	return err
 }
 

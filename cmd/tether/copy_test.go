@@ -120,6 +120,32 @@ func TestDBCopy_Differs(t *testing.T) {
 	}
 }
 
+// TestDBCopy_ReceivedLogs: the files that no copy of a database has are not
+// forgotten in silence, and not mentioned where there are none.
+func TestDBCopy_ReceivedLogs(t *testing.T) {
+	server := startPostgres(t)
+	dir := t.TempDir()
+	from, to := server.URL(""), "sqlite:"+filepath.Join(dir, "a.db")
+	call(t, 0, nil, "migrate", "--database", from)
+	if out, _ := call(t, 0, nil, "db", "copy", "--from", from, "--to", to); out.has("received logs") {
+		t.Error(out)
+	}
+	if err := server.Exec(t.Context(), "INSERT INTO logfiles (order_id, device_id, bytes, sha256, created_time) VALUES ('o', 'd', 1, '', 0)"); err != nil {
+		t.Fatal(err)
+	}
+	for to, want := range map[string]string{
+		"sqlite:" + filepath.Join(dir, "b.db"): "received logs: 1, which are files and in no database: copy data/logs to " + dir + "/logs, or give",
+		server.URL("") + "&search_path=other":  "they stay in data/logs",
+	} {
+		if err := server.Exec(t.Context(), "CREATE SCHEMA IF NOT EXISTS other"); err != nil {
+			t.Fatal(err)
+		}
+		if out, _ := call(t, 0, nil, "db", "copy", "--from", from, "--to", to); !out.has(want) {
+			t.Error(out)
+		}
+	}
+}
+
 // TestDBCopy_Interrupted is a failure, and no silent one.
 func TestDBCopy_Interrupted(t *testing.T) {
 	dir := "sqlite:" + t.TempDir()

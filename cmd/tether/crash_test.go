@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"sync"
 	"testing"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/edgetether/tether/schema"
 	"github.com/edgetether/tether/store"
+	"github.com/edgetether/tether/store/pgtest"
 )
 
 // acked is what a service has answered with success.
@@ -36,11 +38,62 @@ func (a *acked) add(list *[]string, id string) {
 // memory alone, package store makes up for: TestF35.)
 func TestF34_ServiceKilledUnderLoad(t *testing.T) {
 	t.Parallel()
-	kills := 20
-	if os.Getenv("TETHER_SOAK") != "" {
-		kills = 200
-	}
 	s := serve(t, "--device-message-rate", "0")
+	s.keepsItsWord(t, kills(20), func(int) { atRandom(); s.kill() })
+}
+
+// TestF34_PostgresAndServiceKilledUnderLoad is the same on PostgreSQL, which flushes
+// its commits. At each moment its postmaster is killed, and in turn the service while
+// that is away, or after the service was back to normal, within five seconds (F28).
+func TestF34_PostgresAndServiceKilledUnderLoad(t *testing.T) {
+	server, err := pgtest.Start("fsync=on", "full_page_writes=on")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	s := serveOn(t, server.URL(""), "--device-message-rate", "0")
+	s.keepsItsWord(t, kills(4), func(n int) {
+		atRandom()
+		if err := server.Crash(); err != nil {
+			t.Error(err)
+		}
+		if n%2 == 0 {
+			s.kill()
+		}
+		if err := server.Resume(); err != nil {
+			t.Error(err)
+		}
+		if n%2 == 1 {
+			began := time.Now()
+			await(t, "a service that is ready again", func() bool { return s.ready() == http.StatusOK })
+			if took := time.Since(began); took > 5*time.Second {
+				t.Errorf("ready %v after PostgreSQL", took)
+			}
+			atRandom()
+			s.kill()
+		}
+	})
+}
+
+// kills is how many moments are tried: more where there is time for it.
+func kills(n int) int {
+	if os.Getenv("TETHER_SOAK") != "" {
+		return 200
+	}
+	return n
+}
+
+// atRandom waits for the moment, which is what is random here.
+func atRandom() { <-time.After(time.Duration(rand.Int64N(int64(500 * time.Millisecond)))) }
+
+// keepsItsWord lets a load loose on the service so many times, strikes, which kills
+// it, starts it anew, and looks for all that was acknowledged.
+func (s *site) keepsItsWord(t *testing.T, times int, strike func(n int)) {
+	t.Helper()
 	var ids, passwords []string
 	for i := range 4 {
 		id, password := s.api.addDevice(fmt.Sprint("press-", i))
@@ -48,9 +101,9 @@ func TestF34_ServiceKilledUnderLoad(t *testing.T) {
 	}
 	var all acked
 	var slowest time.Duration
-	for range kills {
+	for n := range times {
 		var life acked
-		s.killUnderLoad(t, ids, passwords, &life)
+		s.underLoad(ids, passwords, &life, func() { strike(n) })
 		if findings, err := store.Check(t.Context(), s.database()); err != nil || len(findings) > 0 {
 			t.Fatal(findings, err)
 		}
@@ -61,14 +114,17 @@ func TestF34_ServiceKilledUnderLoad(t *testing.T) {
 		all.devices, all.orders = append(all.devices, life.devices...), append(all.orders, life.orders...)
 	}
 	s.has(t, &all)
-	t.Logf("%d kills; acknowledged and there: %d devices, %d orders; slowest start %v", kills, len(all.devices), len(all.orders), slowest)
+	t.Logf("%d kills; acknowledged and there: %d devices, %d orders; slowest start %v", times, len(all.devices), len(all.orders), slowest)
+	if slowest > 5*time.Second {
+		t.Error("a start took more than five seconds")
+	}
 	if len(all.devices) == 0 || len(all.orders) == 0 {
 		t.Error("there was no load")
 	}
 }
 
-// killUnderLoad lets devices and callers loose on the service, and kills it.
-func (s *site) killUnderLoad(t *testing.T, ids, passwords []string, life *acked) {
+// underLoad lets devices and callers loose on the service, until strike has killed it.
+func (s *site) underLoad(ids, passwords []string, life *acked, strike func()) {
 	var wg sync.WaitGroup
 	prefix := fmt.Sprint(rand.Int64())
 	for i, id := range ids {
@@ -90,8 +146,7 @@ func (s *site) killUnderLoad(t *testing.T, ids, passwords []string, life *acked)
 			}
 		}
 	})
-	<-time.After(time.Duration(rand.Int64N(int64(500 * time.Millisecond)))) // the moment is what is random here
-	s.kill()
+	strike()
 	wg.Wait()
 }
 

@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/edgetether/tether/store"
@@ -45,18 +47,20 @@ func (c *dbBackupCmd) Run(ctx context.Context, s streams) error {
 }
 
 type dbCheckCmd struct {
-	Database string `default:"${database}" help:"The database, or a backup: sqlite:PATH."`
+	Database string `default:"${database}" help:"The database: sqlite:PATH, also of a backup, or postgres://…"`
 }
 
 // Help is printed below the flags.
 func (c *dbCheckCmd) Help() string {
 	return `It reads every page and index, and what must be true of devices, orders and logs: the events of a device are numbered
 without gap, connect and disconnect alternate, one order at most is under way. It prints what is wrong, a line each,
-and then ends with 1; with 0 if nothing is. It changes nothing.
+and then ends with 1; with 0 if nothing is. It changes nothing. Indexes of PostgreSQL are looked at by its extension
+amcheck, if that is there and may be used; otherwise it says that they were not.
 
 Examples:
   tether db check
-  tether db check --database sqlite:/backup/tether-2026-11-23.db`
+  tether db check --database sqlite:/backup/tether-2026-11-23.db
+  tether db check --database postgres://tether@db.example/tether`
 }
 
 // Run is the command.
@@ -69,9 +73,30 @@ func (c *dbCheckCmd) Run(ctx context.Context, s streams) error {
 	for _, f := range findings {
 		fmt.Fprintln(s.out, f)
 	}
-	if len(findings) > 0 {
-		return fmt.Errorf("%s: %d findings", c.Database, len(findings))
+	indexes, err := store.ChecksIndexes(ctx, c.Database)
+	if err != nil {
+		return err
 	}
-	_, err = fmt.Fprintf(s.out, "%s: nothing wrong, %.1f s\n", c.Database, time.Since(began).Seconds())
+	if !indexes {
+		fmt.Fprintln(s.err, "its indexes were not looked at: that takes the extension amcheck (CREATE EXTENSION amcheck), "+
+			"and the right to it (GRANT EXECUTE ON FUNCTION bt_index_check(regclass, boolean) TO …)")
+	}
+	if len(findings) > 0 {
+		return fmt.Errorf("%s: %d findings", nameOf(c.Database), len(findings))
+	}
+	_, err = fmt.Fprintf(s.out, "%s: nothing wrong, %.1f s\n", nameOf(c.Database), time.Since(began).Seconds())
 	return err
+}
+
+// nameOf is a database's URL as it may be shown: without what could be a password.
+func nameOf(database string) string {
+	if strings.HasPrefix(database, "sqlite:") {
+		return database
+	}
+	u, err := url.Parse(database)
+	if err != nil {
+		return "the database"
+	}
+	u.User, u.RawQuery = nil, ""
+	return u.String()
 }

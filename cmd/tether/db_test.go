@@ -64,3 +64,34 @@ func refused(t *testing.T, s *site, path string) {
 		t.Errorf("check: %s %s", &p.out, &p.err)
 	}
 }
+
+// TestDBCheck_Postgres: a PostgreSQL is checked too, what could not be is said,
+// and what is shown of its URL has no password.
+func TestDBCheck_Postgres(t *testing.T) {
+	server := startPostgres(t)
+	url := server.URL("") + "&password=canary"
+	exec := func(text string) {
+		t.Helper()
+		if err := server.Exec(t.Context(), text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	call(t, 0, nil, "migrate", "--database", url)
+	out, err := call(t, 0, nil, "db", "check", "--database", url)
+	if !out.has("postgres:///postgres: nothing wrong") || out.has("canary") || !err.has("CREATE EXTENSION amcheck") {
+		t.Errorf("%s %s", out, err)
+	}
+	exec("CREATE EXTENSION amcheck")
+	if _, err := call(t, 0, nil, "db", "check", "--database", url); err.String() != "" {
+		t.Error(err)
+	}
+	exec("UPDATE counters SET value = -1 WHERE name = 'incarnation'")
+	exec("INSERT INTO nodes (name, number, incarnation, lease_time) VALUES ('n', 0, 0, 0)")
+	out, err = call(t, 1, nil, "db", "check", "--database", url)
+	if !out.has("node n: it is of incarnation 0, and the counter stands at -1") || !err.has("postgres:///postgres: 1 findings") || err.has("canary") {
+		t.Errorf("%s %s", out, err)
+	}
+	if got := nameOf("postgres://u:canary@h/x?password=canary") + nameOf("postgres://u:can%ary@h/x"); got != "postgres://h/xthe database" {
+		t.Error(got)
+	}
+}

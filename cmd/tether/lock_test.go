@@ -4,6 +4,7 @@ import (
 	"io"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -31,6 +32,51 @@ func TestSecondServer(t *testing.T) {
 		w.end()
 		w.start()
 	})
+}
+
+// TestSecondServer_Postgres: a second server of the same name is refused before
+// it touches anything, and told what to do. One that was killed is back at once. One
+// that stood still while another took its place stops when it notices.
+func TestSecondServer_Postgres(t *testing.T) {
+	server := startPostgres(t)
+	url := server.URL("")
+	s := serveOn(t, url)
+	id, password := s.api.addDevice("a")
+	c := s.dialWire(t)
+	c.login(id, password, "boot-1")
+	second := tether(t, nil, "serve", "--listen", "127.0.0.1:0", "--database", url)
+	if code := second.code(); code != 1 || !second.err.has(`another server is "tether-1", connected to this database from the machine of the database since 2`) ||
+		!second.err.has("Stop that server, or give --database another database") || second.out.has(schema.KeyPrefix) {
+		t.Errorf("the second server: %d %s%s", code, &second.out, &second.err)
+	}
+	if d := s.api.device(id); d.State != schema.Online {
+		t.Errorf("the first one's device is %s, %s", d.State, d.StateReason)
+	}
+	if other := tether(t, nil, "key", "add", "line-2", "--database", url); other.code() != 0 {
+		t.Errorf("key add: %s", &other.err)
+	}
+
+	began := time.Now()
+	s.kill()
+	s.begin(t)
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("back after %v", took)
+	}
+	s.freeze()
+	if err := server.Exec(t.Context(), killOthers); err != nil {
+		t.Fatal(err)
+	}
+	first := s.process
+	s.address = "127.0.0.1:0"
+	s.begin(t)
+	if err := first.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	if code := first.code(); code != 1 || !first.err.has("the name of this server is taken") {
+		t.Errorf("the first server: %d %s", code, &first.err)
+	}
+	s.mustRun()
+	s.api.device(id)
 }
 
 // TestBigParams: what northapi admits reaches the device, and its answer comes

@@ -298,6 +298,13 @@ func TestReadmeCommands(t *testing.T) {
 
 // taken says whether the program takes a command line.
 func taken(command string) bool {
-	_, err := parse(&cli{}, strings.Fields(command), nil, io.Discard)
+	words := shellWord.FindAllString(command, -1)
+	for i := range words {
+		words[i] = strings.Trim(words[i], "'")
+	}
+	_, err := parse(&cli{}, words, nil, io.Discard)
 	return err == nil
 }
+
+// shellWord is a word of a command line, or several in quotes.
+var shellWord = regexp.MustCompile(`'[^']*'|\S+`)

@@ -64,6 +64,7 @@ type service struct {
 	hub      *session.Hub
 	handler  http.Handler
 	receiver *logdrop.Receiver // nil: no logs are received
+	taken    chan error        // told that another server has taken this one's place
 
 	ctx    context.Context // of the clerk and of retention
 	cancel context.CancelFunc
@@ -77,7 +78,7 @@ type service struct {
 // newService opens the store, takes this node's place in it, settles what its
 // earlier process left behind, and makes the hub and the API.
 func newService(ctx context.Context, c serviceConfig) (s *service, err error) {
-	s = &service{log: c.log, secrets: store.Secrets{Cost: c.bcryptCost}}
+	s = &service{log: c.log, secrets: store.Secrets{Cost: c.bcryptCost}, taken: make(chan error, 1)}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {
@@ -87,7 +88,9 @@ func newService(ctx context.Context, c serviceConfig) (s *service, err error) {
 	if s.lock, err = lockDatabase(c.database); err != nil {
 		return s, err
 	}
-	s.store, err = store.Open(ctx, c.database, store.Options{Migrate: true, Check: damageTime, OnEvents: c.onEvents, Log: s.logStore})
+	s.store, err = store.Open(ctx, c.database, store.Options{
+		Migrate: true, Check: damageTime, OnEvents: c.onEvents, OnTaken: func(err error) { s.taken <- err }, Log: s.logStore,
+	})
 	if errors.Is(err, store.ErrDamaged) {
 		return s, fmt.Errorf("%w\nNothing was started. \"tether db check --database %s\" tells all that is wrong; "+
 			"\"tether db backup --help\" how to go back to a backup", err, c.database)
@@ -114,6 +117,9 @@ func (s *service) logStore(msg string, err error) { s.log.Warn(msg, "error", err
 // takePlace claims the node's row, and settles what its earlier process left behind.
 func (s *service) takePlace(ctx context.Context, c serviceConfig) (schema.Node, error) {
 	node, err := s.store.ClaimNode(ctx, c.node, time.Now().UnixMilli())
+	if errors.Is(err, store.ErrNodeTaken) {
+		return node, fmt.Errorf("%w\nNothing was started. Stop that server, or give --database another database", err)
+	}
 	if err != nil {
 		return node, err
 	}
@@ -128,6 +134,9 @@ func (s *service) takePlace(ctx context.Context, c serviceConfig) (schema.Node, 
 func (s *service) openReceiver(c logsConfig) (err error) {
 	if c.listen == "" {
 		return nil
+	}
+	if err := store.MakeFolder(c.dir); err != nil {
+		return err
 	}
 	s.receiver, err = logdrop.Open(logdrop.Options{
 		Dir: c.dir, HostKeyFile: filepath.Join(c.dir, ".host_ed25519"), PublicAddress: c.public, Rows: s.store,
@@ -183,7 +192,8 @@ func (s *service) draining() bool {
 
 // serve answers on l until ctx ends; then it drains: no new orders, those in
 // flight have their outcome, devices are sent away each with a time of its own
-// to come back at.
+// to come back at. If another server has taken its place, whose devices and orders they
+// now are, it ends at once.
 func (s *service) serve(ctx context.Context, l net.Listener) error {
 	server := &http.Server{
 		Handler: s.handler, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
@@ -194,6 +204,8 @@ func (s *service) serve(ctx context.Context, l net.Listener) error {
 	select {
 	case err := <-failed:
 		return fmt.Errorf("listening on %s: %w", l.Addr(), err)
+	case err := <-s.taken:
+		return errors.Join(err, server.Close())
 	case <-ctx.Done():
 	}
 	s.log.Info("stopping: orders in flight have their outcome, devices are sent away; a second signal ends it at once")

@@ -21,6 +21,13 @@ const nudge = 150 * time.Millisecond
 
 // longest is more than a client that keeps the contract stays away.
 func (b *bench) longest() time.Duration {
+	switch {
+	case b.met:
+	case b.o.Launch != nil:
+		return startUp
+	default:
+		return b.o.Patience
+	}
 	limit := 2*b.o.Slack.late(b.backOff().most) + time.Second
 	if b.o.Launch != nil {
 		return limit + startUp
@@ -47,6 +54,7 @@ func (b *bench) arrive(limit time.Duration) (*session, error) {
 		}
 		select {
 		case s := <-b.arrivals:
+			b.met, b.absent = true, 0
 			b.judge.opened(s.traits)
 			return s, nil
 		case <-ended:
@@ -185,13 +193,17 @@ func (b *bench) credential(e entry) error {
 func (b *bench) fresh() (*session, entry, error) {
 	b.leave()
 	s, e, err := b.knock(b.longest())
-	if err == nil || b.ctx.Err() != nil || b.o.Launch == nil {
+	if err == nil || b.ctx.Err() != nil {
 		return s, e, err
 	}
-	b.client.stop(errStopped)
-	if s, e, again := b.knock(b.longest()); again == nil {
-		return s, e, nil
+	if b.o.Launch != nil {
+		b.client.stop(errStopped)
+		b.forget()
+		if s, e, again := b.knock(b.longest()); again == nil {
+			return s, e, nil
+		}
 	}
+	b.absent++
 	return nil, entry{}, err
 }
 

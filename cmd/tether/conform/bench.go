@@ -2,7 +2,6 @@ package conform
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/edgetether/tether/schema"
@@ -22,15 +21,16 @@ func (b *bench) took(key string, d, least, most time.Duration) {
 
 // span shows a window of time.
 func span(least, most time.Duration) string {
-	if least == 0 {
+	switch least {
+	case 0:
 		return fmt.Sprintf("within %v", round(most))
+	case most:
+		return fmt.Sprintf("after %v", round(most))
 	}
 	return fmt.Sprintf("after %v to %v", round(least), round(most))
 }
 
 func round(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
-
-func join(faults []string) string { return strings.Join(faults, "; ") }
 
 // window is when a client has to be back.
 type window struct{ least, most time.Duration }

@@ -44,7 +44,6 @@ type on struct {
 	err            error // the reader's
 	left           bool
 	ids            int
-	deviceID       string
 	in             bool
 	clock          time.Duration
 	ping, report   beating

@@ -58,9 +58,6 @@ func loginPassword(b *bench) error {
 			return err
 		}
 	}
-	if b.o.Launch == nil && b.current == nil {
-		b.o.Say("Point your client at %s: device_id %s, password %s, no token of before. Start it.", b.o.URL, b.o.Device.ID, b.o.Device.Password)
-	}
 	b.client.identify(b.o.Device, false)
 	s, e, err := b.fresh()
 	if err != nil {

@@ -206,7 +206,7 @@ func orderRepeated(b *bench) error {
 }
 
 func orderBusy(b *bench) error {
-	const often = 2 * time.Second
+	const often = time.Second
 	s, err := b.session(welcome{heartbeat: b.heartbeat(often, seldom)})
 	if err != nil {
 		return err

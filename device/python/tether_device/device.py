@@ -79,8 +79,7 @@ class Device:
         self._stopped = None  # an Event while run runs
         self._restarting = False
         self._saved = None  # the writing of the token
-        self._updating = None  # the last device_update that the program is told, or waits to be
-        self._waiting = 0
+        self._updates = []  # device_update calls that the program is told, or that wait for that
 
     def order(self, name):
         """Register the handler of an order, as a decorator. It is given the params, a dict.
@@ -114,8 +113,8 @@ class Device:
             await self._stay_connected()
         finally:
             await self.orders.close()
-            if self._updating is not None:
-                self._updating.cancel()
+            for update in self._updates:
+                update.cancel()
             await self._saved
             await journal.close()
             self._stopped = None
@@ -212,22 +211,21 @@ class Device:
 
     def update(self, record, most):
         """Tell the program of a device_update, one after the other; a Future of the answer, None: too many wait."""
-        if self._waiting >= most:
+        if len(self._updates) >= most:
             return None
-        self._waiting += 1
-        self._updating = asyncio.ensure_future(self._tell(record, self._updating))
-        return self._updating
+        update = asyncio.ensure_future(self._tell(record, self._updates[-1:]))
+        self._updates.append(update)
+        update.add_done_callback(self._updates.remove)
+        return update
 
     async def _tell(self, record, before):
+        if before:
+            await asyncio.wait(before)
         try:
-            if before is not None:
-                await asyncio.wait({before})
             if self._on_update is not None:
                 await call(self._on_update, record)
         except Exception:
             self.log.exception("on_update raised")
-        finally:
-            self._waiting -= 1
         return {}
 
     async def _kept(self, writing):
