@@ -24,16 +24,18 @@ import (
 
 // replay is a transcript being replayed.
 type replay struct {
-	t       *testing.T
-	w       *world
-	broken  atomic.Bool // something inside the server
-	values  transcripts.Values
-	lines   map[int]*line
-	answers map[int]chan httpAnswer
+	t        *testing.T
+	w        *world
+	contract *contract
+	broken   atomic.Bool // something inside the server
+	values   transcripts.Values
+	lines    map[int]*line
+	answers  map[int]chan httpAnswer
 }
 
 // line is a connection of the transcript's client.
 type line struct {
+	listener
 	conn *websocket.Conn
 	in   chan string
 	end  chan string // how the server closed: "4401 login failed"
@@ -44,8 +46,8 @@ type httpAnswer struct {
 	body   string
 }
 
-func newReplay(t *testing.T) *replay {
-	r := &replay{t: t, values: transcripts.Values{}, lines: map[int]*line{}, answers: map[int]chan httpAnswer{}}
+func newReplay(t *testing.T, c *contract) *replay {
+	r := &replay{t: t, contract: c, values: transcripts.Values{}, lines: map[int]*line{}, answers: map[int]chan httpAnswer{}}
 	w := newWorld(t, func(c *serviceConfig) {
 		c.messageRate = schema.MessageRate
 		c.logins = func(store session.Logins) session.Logins { return faulty{store, &r.broken} }
@@ -164,7 +166,7 @@ func (r *replay) line(number int) (*line, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &line{conn: conn, in: make(chan string, 1000), end: make(chan string, 1)}
+	l := &line{listener: listener{r.contract, map[string]spoken{}}, conn: conn, in: make(chan string, 1000), end: make(chan string, 1)}
 	r.lines[number] = l
 	go l.read()
 	r.t.Cleanup(func() { conn.Close() })
@@ -193,11 +195,16 @@ func (r *replay) login(l *line) error {
 	if err != nil {
 		return err
 	}
+	l.sent(text)
 	if err := l.conn.WriteMessage(websocket.TextMessage, []byte(text)); err != nil {
 		return err
 	}
 	synctest.Wait()
-	return r.values.Match(`{"jsonrpc":"2.0","id":0,"result":{<...>}}`, next(l.in))
+	got := next(l.in)
+	if err := r.values.Match(`{"jsonrpc":"2.0","id":0,"result":{<...>}}`, got); err != nil {
+		return err
+	}
+	return l.said(got)
 }
 
 // send sends what a client step holds, in the way that its arguments say.
@@ -210,6 +217,7 @@ func (r *replay) send(l *line, s transcripts.Step) error {
 		if err != nil {
 			return err
 		}
+		l.sent(text)
 		if err := l.write(text, s); err != nil {
 			return err
 		}
@@ -284,7 +292,11 @@ func (r *replay) expectMessages(s transcripts.Step) error {
 	}
 	synctest.Wait()
 	for _, want := range s.Texts() {
-		if err := r.values.Match(want, next(l.in)); err != nil {
+		got := next(l.in)
+		if err := r.values.Match(want, got); err != nil {
+			return err
+		}
+		if err := l.said(got); err != nil {
 			return err
 		}
 	}

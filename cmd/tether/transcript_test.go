@@ -16,14 +16,20 @@ import (
 // TestTranscripts replays every golden conversation against the whole server.
 // schema/transcripts/README.md says how they are written.
 func TestTranscripts(t *testing.T) {
+	contract := newContract(t)
 	for _, transcript := range allTranscripts(t) {
 		t.Run(transcript.Name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				if err := newReplay(t).run(transcript.Steps); err != nil {
+				if err := newReplay(t, contract).run(transcript.Steps); err != nil {
 					t.Error(err)
 				}
 			})
 		})
+	}
+	for method := range contract.methods {
+		if !contract.seen[method] {
+			t.Errorf("no transcript has %s as the documents have it", method)
+		}
 	}
 }
 
@@ -133,7 +139,7 @@ func TestTranscriptsMustBeWhole(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			transcript, err := transcripts.Parse("x", text)
 			if err == nil {
-				err = newReplay(t).run(transcript.Steps)
+				err = newReplay(t, newContract(t)).run(transcript.Steps)
 			}
 			if err == nil {
 				t.Errorf("taken for good:\n%s", text)
