@@ -1,11 +1,14 @@
 package device
 
 import (
+	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 
+	"github.com/edgetether/tether/schema"
 	"github.com/edgetether/tether/schema/transcripts"
 )
 
@@ -101,4 +104,19 @@ func exchanged(steps []transcripts.Step, word, other string) []transcripts.Step 
 		}
 	}
 	return steps
+}
+
+// TestMethodsAreTheDocument: the table has the methods of the OpenRPC document
+// of the cloud, and no other.
+func TestMethodsAreTheDocument(t *testing.T) {
+	var document struct{ Methods []struct{ Name string } }
+	must(t, json.Unmarshal(schema.OpenRPCCloud, &document))
+	var want []string
+	for _, m := range document.Methods {
+		want = append(want, m.Name)
+	}
+	slices.Sort(want)
+	if got := slices.Sorted(maps.Keys(methods)); !slices.Equal(got, want) {
+		t.Errorf("the table has %v, the document %v", got, want)
+	}
 }

@@ -87,10 +87,10 @@ func Parse(name, text string) (Transcript, error) {
 // sectionOf is what stands in a line "-- section --".
 func sectionOf(line string) (string, bool) {
 	line = strings.TrimRight(line, "\r\n")
-	if len(line) < len("-- x --") || !strings.HasPrefix(line, "-- ") || !strings.HasSuffix(line, " --") {
+	if !strings.HasPrefix(line, "-- ") || !strings.HasSuffix(line, " --") {
 		return "", false
 	}
-	return strings.TrimSpace(line[3 : len(line)-3]), true
+	return strings.TrimSpace(line[3:max(3, len(line)-3)]), true
 }
 
 var sectionForm = regexp.MustCompile(
