@@ -2,7 +2,9 @@ package transcripts
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -143,4 +145,34 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestReadme: README.md names every section there is, and no other; and what it
+// says of the folder device is so.
+func TestReadme(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	words := regexp.MustCompile(`(?m)^\^\(([^)]*)\)`)
+	said, is := words.FindSubmatch(readme), words.FindStringSubmatch(sectionForm.String())
+	if said == nil || string(said[1]) != is[1] {
+		t.Errorf("README.md has the sections %s, there are %s", said[1], is[1])
+	}
+	for word := range strings.SplitSeq(is[1], "|") {
+		if !strings.Contains(string(readme), "`"+word) {
+			t.Errorf("README.md does not say what %q is", word)
+		}
+	}
+	all, err := All()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, transcript := range all {
+		for _, s := range transcript.Steps {
+			if transcript.OfDevice() && s.Verb != "answer" && strings.Contains(s.Text, "<...>") {
+				t.Errorf("%s, %q: something is left out", transcript.Name, s.Section)
+			}
+		}
+	}
 }
