@@ -12,10 +12,10 @@ import (
 	"modernc.org/sqlite"
 )
 
-// fleet is a store of 100,000 devices. Of each thousand, one is what a filter
+// bigFleet is a store of 100,000 devices. Of each thousand, one is what a filter
 // of the benchmarks asks for, and all such are in group "few"; every device is
 // in group "all".
-func fleet(b *testing.B) *Store {
+func bigFleet(b *testing.B) *Store {
 	b.Helper()
 	const devices, at = 100_000, 500
 	s := open(b, Options{})
@@ -58,7 +58,7 @@ func fleet(b *testing.B) *Store {
 func BenchmarkDeviceQueryAll(b *testing.B) {
 	some := func(groups ...string) schema.Scope { return schema.Scope{Groups: groups} }
 	eachBench(b, func(b *testing.B) {
-		s := fleet(b)
+		s := bigFleet(b)
 		for _, c := range []struct {
 			name   string
 			scope  schema.Scope
