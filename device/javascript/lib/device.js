@@ -149,7 +149,8 @@ export class Device {
 
   #dial() {
     return new Promise((resolve, reject) => {
-      const ws = new WebSocket(this.#o.url, 'tether.v1', {
+      // No subprotocol is offered: ws gives up a server that does not select it, and it is never required.
+      const ws = new WebSocket(this.#o.url, {
         ...this.#o.tls, rejectUnauthorized: true, handshakeTimeout: DIAL_TIMEOUT, maxPayload: MAX_MESSAGE,
         perMessageDeflate: false, followRedirects: false,
       });
