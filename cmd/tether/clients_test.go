@@ -171,6 +171,31 @@ func liveAsDevice(t *testing.T, c foreign) {
 	endsWell(t, s, a)
 }
 
+// TestShellDevice: the example in bash is a device, until it is deleted.
+func TestShellDevice(t *testing.T) {
+	script, err := filepath.Abs("../../device/examples/device.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Parallel()
+	s := serve(t)
+	host, port, err := net.SplitHostPort(s.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := s.foreign(foreign{blink: []string{"bash", script}, env: []string{"TETHER_HOST=" + host, "TETHER_PORT=" + port}}, "a")
+	s.awaitState(a.id, schema.Online)
+	s.give(a.id, "blink", `{}`).check(t, 200, "", "succeeded", "")
+	if o := s.give(a.id, "jump", `{}`).check(t, 502, "order_failed", "failed", ""); o.Message != "order not in config" {
+		t.Errorf("an order that it does not know: %s", o.Message)
+	}
+	await(t, "a report", func() bool { return len(s.told(a.id, schema.EventStatus, "Memory_info")) > 0 })
+	s.api.must("DELETE", "device_delete", `{"device_id":"`+a.id+`"}`, nil)
+	if code := a.code(); code != 0 || !a.out.has("closed: ") {
+		t.Errorf("exit code %d", code)
+	}
+}
+
 // TestClientsOverTLS: they come in over TLS, and do not show their password to
 // a server whose issuer they do not trust.
 func TestClientsOverTLS(t *testing.T) {
