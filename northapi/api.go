@@ -75,7 +75,7 @@ func build(c Config) *api {
 	for _, rt := range a.services() {
 		a.mount(Base+rt.pattern, rt)
 	}
-	for _, rt := range a.probes() {
+	for _, rt := range append(a.probes(), documents()...) {
 		a.mount(rt.pattern, rt)
 	}
 	if c.Southbound != nil {

@@ -9,7 +9,8 @@
 //	query(handler)            a GET; the request type binds path and query string
 //	command(status, handler)  POST, PUT, DELETE; the request type is the JSON body
 //
-// Two routes are outside these forms. device_logfile answers a file's bytes.
+// A few routes are outside these forms. device_logfile answers a file's bytes,
+// and so do the documents under /docs and /openrpc (package docs), to GET and HEAD.
 // device_import (import.go) is a stream: it reads its body line by line and
 // writes its answer meanwhile, in the memory of one batch, whatever its length.
 //
@@ -33,6 +34,8 @@
 //     got them.
 //   - A key that is limited to groups may neither manage keys nor add devices
 //     or groups: what it adds would be in none of its groups.
+//   - The documents need no key. Nothing of the installation is in them, and a
+//     device gets one of them before it has logged in.
 //   - A Range of a log file that cannot be satisfied is answered by net/http,
 //     in plain text.
 //   - An import is refused as a whole only by what comes before its first

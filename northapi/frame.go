@@ -233,7 +233,7 @@ func (a *api) notFound(w http.ResponseWriter, r *http.Request) {
 
 func (a *api) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
 	var allowed []string
-	for _, method := range []string{get, post, put, del} {
+	for _, method := range []string{get, head, post, put, del} {
 		if a.router.Match(chi.NewRouteContext(), method, r.URL.Path) {
 			allowed = append(allowed, method)
 		}

@@ -1,9 +1,14 @@
 package northapi
 
-import "net/http"
+import (
+	"net/http"
+
+	"github.com/edgetether/tether/northapi/docs"
+)
 
 const (
 	get  = http.MethodGet
+	head = http.MethodHead
 	post = http.MethodPost
 	put  = http.MethodPut
 	del  = http.MethodDelete
@@ -64,6 +69,16 @@ func (a *api) probes() []route {
 		{get, "/healthz", anyone, query(a.healthz)},
 		{get, "/readyz", anyone, query(a.readyz)},
 	}
+}
+
+// documents are what the service tells about itself. They hold nothing of the
+// installation, and rpc.discover tells a part of it to everybody: no key.
+func documents() []route {
+	var all []route
+	for _, path := range docs.Paths() {
+		all = append(all, route{get, path, anyone, document(path)}, route{head, path, anyone, document(path)})
+	}
+	return all
 }
 
 func (a *api) mount(pattern string, rt route) {

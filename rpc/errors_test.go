@@ -149,3 +149,11 @@ func TestBadUTF8IsReplaced(t *testing.T) {
 		t.Errorf("%s %v", b, err)
 	}
 }
+
+// TestResultThatIsJSON: it is sent as it stands, white space within it and all.
+func TestResultThatIsJSON(t *testing.T) {
+	b, err := encodeResult([]byte(`"a"`), stdjson.RawMessage("\n{\n  \"x\": [ 1, 2 ]\n}\n"))
+	if want := "{\"jsonrpc\":\"2.0\",\"id\":\"a\",\"result\":{\n  \"x\": [ 1, 2 ]\n}}"; string(b) != want || err != nil {
+		t.Errorf("%s, %v", b, err)
+	}
+}

@@ -4,32 +4,51 @@ import (
 	"bytes"
 	"encoding/json"
 	"maps"
+	"os"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 )
 
-// openRPC is what the tests read of the document.
+// openRPC is what the tests read of a document.
 type openRPC struct {
 	Methods    []openRPCMethod
 	Components struct {
 		Schemas map[string]jsonSchema
 		Errors  map[string]openRPCError
 	}
+	CloseCodes []struct {
+		Code            int
+		Meaning, Device string
+	} `json:"x-close-codes"`
+	Limits []struct {
+		Name, Unit, Description string
+		Value                   int
+	} `json:"x-limits"`
+	Times []struct {
+		Name, Side, Description string
+		MS                      int64
+	} `json:"x-times"`
 }
 
 type openRPCMethod struct {
 	Name           string
 	ParamStructure string
 	Params         []openRPCParam
-	Result         struct{ Schema jsonSchema }
-	Errors         []jsonSchema // references
-	Examples       []struct {
-		Name   string
-		Params []openRPCParam
-		Result openRPCParam
-	}
+	Result         *struct{ Schema jsonSchema } // nil: a notification
+	Errors         []jsonSchema                 // references
+	Examples       []openRPCExample
+	Inner          map[string]struct{ Message string } `json:"x-inner-orders"`
+}
+
+// openRPCExample is one of a success, of a failure, or of a notification.
+type openRPCExample struct {
+	Name   string
+	Params []openRPCParam
+	Result *openRPCParam
+	Error  *openRPCError `json:"x-error"`
 }
 
 type openRPCParam struct {
@@ -40,16 +59,19 @@ type openRPCParam struct {
 }
 
 type openRPCError struct {
-	Code int
-	Data struct {
-		Reason    string
-		Retryable bool
+	Code    int
+	Message string
+	Data    struct {
+		Reason       string
+		Retryable    bool
+		RetryAfterMS int64 `json:"retry_after_ms"`
 	}
 }
 
 type jsonSchema struct {
 	Ref        string `json:"$ref"`
 	Type       string
+	OneOf      []jsonSchema
 	Required   []string
 	Properties map[string]jsonSchema
 	Enum       []string
@@ -60,65 +82,116 @@ type jsonSchema struct {
 	Pattern    string
 }
 
-func readOpenRPC(t *testing.T) openRPC {
-	t.Helper()
-	var d openRPC
-	if err := json.Unmarshal(OpenRPCDevice, &d); err != nil {
-		t.Fatal(err)
-	}
-	return d
+// document is one of the two, and what the tests hold it to.
+type document struct {
+	file    string
+	text    json.RawMessage
+	methods []string
+	// types are what the components describe; params and results name the
+	// component of a method.
+	types           map[string]reflect.Type
+	params, results map[string]string
 }
 
-// devicePath are the types that the document's components describe.
-var devicePath = map[string]reflect.Type{
-	"LoginParams":  reflect.TypeFor[LoginParams](),
-	"ClientInfo":   reflect.TypeFor[ClientInfo](),
-	"LoginResult":  reflect.TypeFor[LoginResult](),
-	"Heartbeat":    reflect.TypeFor[Heartbeat](),
-	"StatusInfo":   reflect.TypeFor[StatusInfo](),
-	"CPUInfo":      reflect.TypeFor[CPUInfo](),
-	"MemoryInfo":   reflect.TypeFor[MemoryInfo](),
-	"DiskInfo":     reflect.TypeFor[DiskInfo](),
-	"UploadResult": reflect.TypeFor[UploadResult](),
+var documents = []document{
+	{
+		file: "openrpc-device.json", text: OpenRPCDevice,
+		methods: []string{MethodLogin, MethodPing, MethodUploadStatus, MethodUploadResult, MethodDiscover},
+		types: map[string]reflect.Type{
+			"LoginParams":  reflect.TypeFor[LoginParams](),
+			"ClientInfo":   reflect.TypeFor[ClientInfo](),
+			"LoginResult":  reflect.TypeFor[LoginResult](),
+			"Heartbeat":    reflect.TypeFor[Heartbeat](),
+			"StatusInfo":   reflect.TypeFor[StatusInfo](),
+			"CPUInfo":      reflect.TypeFor[CPUInfo](),
+			"MemoryInfo":   reflect.TypeFor[MemoryInfo](),
+			"DiskInfo":     reflect.TypeFor[DiskInfo](),
+			"UploadResult": reflect.TypeFor[UploadResult](),
+		},
+		params:  map[string]string{MethodLogin: "LoginParams", MethodUploadStatus: "StatusInfo", MethodUploadResult: "UploadResult"},
+		results: map[string]string{MethodLogin: "LoginResult", MethodUploadStatus: "Empty", MethodUploadResult: "Empty"},
+	},
+	{
+		file: "openrpc-cloud.json", text: OpenRPCCloud,
+		methods: []string{MethodGiveOrder, MethodRestartConfirm, MethodDeviceUpdate},
+		types: map[string]reflect.Type{
+			"GiveOrder":      reflect.TypeFor[GiveOrder](),
+			"SFTPTarget":     reflect.TypeFor[SFTPTarget](),
+			"OrderResult":    reflect.TypeFor[OrderResult](),
+			"UploadData":     reflect.TypeFor[UploadData](),
+			"RestartConfirm": reflect.TypeFor[RestartConfirm](),
+			"DeviceUpdate":   reflect.TypeFor[DeviceUpdate](),
+			"Software":       reflect.TypeFor[Software](),
+			"NIC":            reflect.TypeFor[NIC](),
+		},
+		params:  map[string]string{MethodGiveOrder: "GiveOrder", MethodRestartConfirm: "RestartConfirm", MethodDeviceUpdate: "DeviceUpdate"},
+		results: map[string]string{MethodGiveOrder: "OrderResult", MethodDeviceUpdate: "Empty"},
+	},
 }
 
-// paramsOf and resultOf name the component of a method's params and result.
-var (
-	paramsOf = map[string]string{MethodLogin: "LoginParams", MethodUploadStatus: "StatusInfo", MethodUploadResult: "UploadResult"}
-	resultOf = map[string]string{MethodLogin: "LoginResult", MethodUploadStatus: "Empty", MethodUploadResult: "Empty"}
-)
+// mayBeLeftOut are members that a Go type always writes, and that whoever
+// writes it in another language need not.
+var mayBeLeftOut = []string{"UploadResult.message", "OrderResult.message"}
 
 const components = "#/components/schemas/"
+
+func (d document) read(t *testing.T) openRPC {
+	t.Helper()
+	var read openRPC
+	if err := json.Unmarshal(d.text, &read); err != nil {
+		t.Fatal(err)
+	}
+	return read
+}
+
+func eachDocument(t *testing.T, test func(*testing.T, document, openRPC)) {
+	for _, d := range documents {
+		t.Run(d.file, func(t *testing.T) { test(t, d, d.read(t)) })
+	}
+}
 
 // TestOpenRPCMethods holds the list of methods, and the params of each, to the
 // constants and the types: nothing is missing, nothing else is there.
 func TestOpenRPCMethods(t *testing.T) {
-	d := readOpenRPC(t)
-	var names []string
-	for _, m := range d.Methods {
-		names = append(names, m.Name)
-		if m.ParamStructure != "by-name" {
-			t.Errorf("%s: params are %q", m.Name, m.ParamStructure)
+	var all []string
+	eachDocument(t, func(t *testing.T, d document, read openRPC) {
+		var names []string
+		for _, m := range read.Methods {
+			names = append(names, m.Name)
+			if m.ParamStructure != "by-name" {
+				t.Errorf("%s: params are %q", m.Name, m.ParamStructure)
+			}
+			if want := d.results[m.Name]; want != "" && (m.Result == nil || m.Result.Schema.Ref != components+want) {
+				t.Errorf("%s: the result is %v", m.Name, m.Result)
+			}
+			checkParams(t, d, m, read.Components.Schemas[d.params[m.Name]])
 		}
-		if want := resultOf[m.Name]; want != "" && m.Result.Schema.Ref != components+want {
-			t.Errorf("%s: the result is %q", m.Name, m.Result.Schema.Ref)
+		if !slices.Equal(names, d.methods) {
+			t.Errorf("methods are %v, want %v", names, d.methods)
 		}
-		checkParams(t, m, d.Components.Schemas[paramsOf[m.Name]])
+		all = append(all, names...)
+	})
+	source, err := os.ReadFile("wire.go")
+	if err != nil {
+		t.Fatal(err)
 	}
-	want := []string{MethodLogin, MethodPing, MethodUploadStatus, MethodUploadResult, MethodDiscover}
-	if !slices.Equal(names, want) {
-		t.Errorf("methods are %v, want %v", names, want)
+	var constants []string
+	for _, m := range regexp.MustCompile(`\tMethod\w+ += "([\w.]+)"`).FindAllSubmatch(source, -1) {
+		constants = append(constants, string(m[1]))
+	}
+	if !slices.Equal(all, constants) {
+		t.Errorf("the documents have %v, the constants are %v", all, constants)
 	}
 }
 
-func checkParams(t *testing.T, m openRPCMethod, component jsonSchema) {
+func checkParams(t *testing.T, d document, m openRPCMethod, component jsonSchema) {
 	var names, required []string
 	for _, p := range m.Params {
 		names = append(names, p.Name)
 		if p.Required {
 			required = append(required, p.Name)
 		}
-		if want := components + paramsOf[m.Name] + "/properties/" + p.Name; p.Schema.Ref != want {
+		if want := components + d.params[m.Name] + "/properties/" + p.Name; p.Schema.Ref != want {
 			t.Errorf("%s: %s is %q, want %q", m.Name, p.Name, p.Schema.Ref, want)
 		}
 	}
@@ -132,24 +205,35 @@ func checkParams(t *testing.T, m openRPCMethod, component jsonSchema) {
 }
 
 // TestOpenRPCTypes: each member of a Go type is a property of its component,
-// of the same JSON type, and there is no other.
+// of the same JSON type, and there is no other. What is always written is
+// required, and nothing else is.
 func TestOpenRPCTypes(t *testing.T) {
-	schemas := readOpenRPC(t).Components.Schemas
-	for name, typ := range devicePath {
-		members := map[string]string{}
-		for i := range typ.NumField() {
-			f := typ.Field(i)
-			member, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-			members[member] = jsonType(f.Type)
+	eachDocument(t, func(t *testing.T, d document, read openRPC) {
+		schemas := read.Components.Schemas
+		for name, typ := range d.types {
+			members, described := map[string]string{}, map[string]string{}
+			var required []string
+			for i := range typ.NumField() {
+				member, options, _ := strings.Cut(typ.Field(i).Tag.Get("json"), ",")
+				if member == "-" {
+					continue
+				}
+				members[member] = jsonType(typ.Field(i).Type)
+				if options != "omitzero" && !slices.Contains(mayBeLeftOut, name+"."+member) {
+					required = append(required, member)
+				}
+			}
+			for member, s := range schemas[name].Properties {
+				described[member] = typeOf(schemas, s)
+			}
+			if !maps.Equal(members, described) {
+				t.Errorf("%s: the type has %v, the document %v", name, members, described)
+			}
+			if got := slices.Sorted(slices.Values(schemas[name].Required)); !slices.Equal(got, slices.Sorted(slices.Values(required))) {
+				t.Errorf("%s: %v are required, the type always has %v", name, got, required)
+			}
 		}
-		described := map[string]string{}
-		for member, s := range schemas[name].Properties {
-			described[member] = typeOf(schemas, s)
-		}
-		if !maps.Equal(members, described) {
-			t.Errorf("%s: the type has %v, the document %v", name, members, described)
-		}
-	}
+	})
 }
 
 // jsonType is the JSON type of a Go type.
@@ -162,6 +246,8 @@ func jsonType(t reflect.Type) string {
 		return jsonType(t.Elem())
 	case reflect.String:
 		return "string"
+	case reflect.Bool:
+		return "boolean"
 	case reflect.Int, reflect.Int64:
 		return "integer"
 	case reflect.Float64:
@@ -176,142 +262,98 @@ func typeOf(schemas map[string]jsonSchema, s jsonSchema) string {
 	switch {
 	case s.Ref != "":
 		return schemas[strings.TrimPrefix(s.Ref, components)].Type
+	case s.OneOf != nil: // or null
+		return typeOf(schemas, s.OneOf[0])
 	case s.Enum != nil:
 		return "string"
 	}
 	return s.Type
 }
 
-// TestOpenRPCLimits: the numbers of the document are those of limits.go.
-func TestOpenRPCLimits(t *testing.T) {
-	schemas := readOpenRPC(t).Components.Schemas
-	of := func(name, member string) jsonSchema { return schemas[name].Properties[member] }
-	for what, pair := range map[string][2]int{
-		"boot_id":          {of("LoginParams", "boot_id").MaxLength, MaxBootID},
-		"device_sn":        {of("LoginParams", "device_sn").MaxLength, MaxHardware},
-		"device_model":     {of("LoginParams", "device_model").MaxLength, MaxHardware},
-		"shortest secret":  {of("LoginParams", "password").MinLength, MinPassword},
-		"longest secret":   {of("LoginParams", "password").MaxLength, MaxPassword},
-		"client.name":      {of("ClientInfo", "name").MaxLength, MaxClientWord},
-		"client.version":   {of("ClientInfo", "version").MaxLength, MaxClientWord},
-		"unsettled_orders": {of("LoginResult", "unsettled_orders").MaxItems, MaxUnsettled},
-		"dev_state":        {of("StatusInfo", "dev_state").MaxLength, MaxDevState},
-		"custom":           {of("StatusInfo", "custom").MaxBytes, MaxCustom},
-	} {
-		if pair[0] != pair[1] {
-			t.Errorf("%s: the document says %d, the code %d", what, pair[0], pair[1])
+// TestOpenRPCShared: what both documents describe, they describe alike.
+func TestOpenRPCShared(t *testing.T) {
+	var parts [2]struct {
+		Components map[string]map[string]any
+	}
+	for i, d := range documents {
+		if err := json.Unmarshal(d.text, &parts[i]); err != nil {
+			t.Fatal(err)
 		}
 	}
-	if got := of("LoginParams", "token").Pattern; got != "^"+TokenPrefix {
-		t.Errorf("token: %s", got)
-	}
-	if got := of("UploadResult", "status").Enum; !slices.Equal(got, []string{ResultSuccess, ResultFail}) {
-		t.Errorf("status: %v", got)
+	for kind, all := range parts[0].Components {
+		shared := 0
+		for name, component := range all {
+			if other, ok := parts[1].Components[kind][name]; ok {
+				shared++
+				if !reflect.DeepEqual(component, other) {
+					t.Errorf("%s %s differs", kind, name)
+				}
+			}
+		}
+		if shared == 0 {
+			t.Errorf("no %s are shared: the test compares nothing", kind)
+		}
 	}
 }
 
 // TestOpenRPCErrors: the codes are those of southbound section 6, and each
 // method names errors that there are.
 func TestOpenRPCErrors(t *testing.T) {
-	d := readOpenRPC(t)
 	var codes []int
-	for _, e := range d.Components.Errors {
+	for _, e := range documents[0].read(t).Components.Errors {
 		codes = append(codes, e.Code)
 	}
 	slices.Sort(codes)
 	if want := []int{-32700, -32603, -32602, -32601, -32600, -32005, -32003, -32002, -32001}; !slices.Equal(codes, want) {
 		t.Errorf("codes are %v, want %v", codes, want)
 	}
-	for name, fixed := range map[string]*Error{
-		"LoginFailed": ErrLoginFailed, "LoginRequired": ErrLoginRequired, "AlreadyLoggedIn": ErrAlreadyLoggedIn,
-		"InvalidParams": InvalidMember("m", "wrong"), "InternalError": Public(bytes.ErrTooLarge),
-	} {
-		if got := d.Components.Errors[name].Data.Reason; got != fixed.Code {
-			t.Errorf("%s: the reason is %q, want %q", name, got, fixed.Code)
-		}
-	}
-	for _, m := range d.Methods {
-		for _, e := range m.Errors {
-			if _, ok := d.Components.Errors[strings.TrimPrefix(e.Ref, "#/components/errors/")]; !ok {
-				t.Errorf("%s: no error %q", m.Name, e.Ref)
+	eachDocument(t, func(t *testing.T, _ document, read openRPC) {
+		for name, fixed := range map[string]*Error{
+			"LoginFailed": ErrLoginFailed, "LoginRequired": ErrLoginRequired, "AlreadyLoggedIn": ErrAlreadyLoggedIn,
+			"InvalidParams": InvalidMember("m", "wrong"), "InternalError": Public(bytes.ErrTooLarge),
+		} {
+			if e, ok := read.Components.Errors[name]; ok && e.Data.Reason != fixed.Code {
+				t.Errorf("%s: the reason is %q, want %q", name, e.Data.Reason, fixed.Code)
 			}
 		}
-	}
-}
-
-// TestOpenRPCExamples decodes the examples into the Go types, without a member
-// left over. What is required is: an example with one member less is refused.
-func TestOpenRPCExamples(t *testing.T) {
-	d := readOpenRPC(t)
-	for _, m := range d.Methods {
-		if len(m.Examples) == 0 {
-			t.Errorf("%s: no example", m.Name)
-		}
-		for _, e := range m.Examples {
-			if typ, ok := devicePath[paramsOf[m.Name]]; ok {
-				checkExample(t, m, typ, e.Params)
+		named := map[string]bool{"ParseError": true, "MethodNotFound": true} // of no method that there is
+		for _, m := range read.Methods {
+			if m.Result == nil && len(m.Errors) != 0 {
+				t.Errorf("%s: a notification has no errors", m.Name)
 			}
-			if typ, ok := devicePath[resultOf[m.Name]]; ok {
-				if _, err := strictly(typ, e.Result.Value); err != nil {
-					t.Errorf("%s: result of %s: %v", m.Name, e.Name, err)
+			for _, e := range m.Errors {
+				name := strings.TrimPrefix(e.Ref, "#/components/errors/")
+				named[name] = true
+				if _, ok := read.Components.Errors[name]; !ok {
+					t.Errorf("%s: no error %q", m.Name, e.Ref)
 				}
 			}
 		}
-	}
-}
-
-func checkExample(t *testing.T, m openRPCMethod, typ reflect.Type, params []openRPCParam) {
-	if err := decodeExample(typ, params); err != nil {
-		t.Errorf("%s: %v", m.Name, err)
-	}
-	for _, p := range m.Params {
-		less := slices.DeleteFunc(slices.Clone(params), func(o openRPCParam) bool { return o.Name == p.Name })
-		if err := decodeExample(typ, less); (err != nil) != p.Required {
-			t.Errorf("%s without %s: %v", m.Name, p.Name, err)
-		}
-	}
-}
-
-// decodeExample makes an object of the params and validates it.
-func decodeExample(typ reflect.Type, params []openRPCParam) error {
-	object := map[string]json.RawMessage{}
-	for _, p := range params {
-		object[p.Name] = p.Value
-	}
-	text, err := json.Marshal(object)
-	if err != nil {
-		return err
-	}
-	v, err := strictly(typ, text)
-	if err != nil {
-		return err
-	}
-	return v.(interface{ Validate() error }).Validate()
-}
-
-// strictly decodes text into a new typ; a member that typ has not is an error.
-func strictly(typ reflect.Type, text []byte) (any, error) {
-	dec := json.NewDecoder(bytes.NewReader(text))
-	dec.DisallowUnknownFields()
-	v := reflect.New(typ).Interface()
-	return v, dec.Decode(v)
-}
-
-// TestOpenRPCReferences: every reference into the document finds something,
-// and the document fits into one message.
-func TestOpenRPCReferences(t *testing.T) {
-	var d any
-	if err := json.Unmarshal(OpenRPCDevice, &d); err != nil {
-		t.Fatal(err)
-	}
-	walk(d, func(ref string) {
-		if path, ok := strings.CutPrefix(ref, "#/"); ok && !finds(d, strings.Split(path, "/")) {
-			t.Errorf("%s leads nowhere", ref)
+		for name := range read.Components.Errors {
+			if !named[name] {
+				t.Errorf("%s is the error of no method", name)
+			}
 		}
 	})
-	if len(OpenRPCDevice) > MaxMessage {
-		t.Errorf("the document has %d bytes", len(OpenRPCDevice))
-	}
+}
+
+// TestOpenRPCReferences: every reference is into its own document, and finds
+// something there; the document fits into one message.
+func TestOpenRPCReferences(t *testing.T) {
+	eachDocument(t, func(t *testing.T, d document, _ openRPC) {
+		var v any
+		if err := json.Unmarshal(d.text, &v); err != nil {
+			t.Fatal(err)
+		}
+		walk(v, func(ref string) {
+			if path, ok := strings.CutPrefix(ref, "#/"); !ok || !finds(v, strings.Split(path, "/")) {
+				t.Errorf("%s leads nowhere", ref)
+			}
+		})
+		if len(d.text) > MaxMessage-256 {
+			t.Errorf("the document has %d bytes", len(d.text))
+		}
+	})
 }
 
 // walk calls f with every reference in v.

@@ -81,7 +81,7 @@ func (f fleet) checkLogins(t testing.TB, url string) {
 // device may log in on the copy: with TETHER_SOAK 100,000 of them and a
 // million events, within three minutes to PostgreSQL.
 func TestCopy_WholeFleet(t *testing.T) {
-	devices, events, limit := 500, 5_000, time.Minute
+	devices, events, limit := 200, 2_000, time.Minute
 	if os.Getenv("TETHER_SOAK") != "" {
 		devices, events, limit = 100_000, 1_000_000, 3*time.Minute
 	}

@@ -176,20 +176,22 @@ func TestHistory_NotFoundAndScope(t *testing.T) {
 // BenchmarkHistory is a week of one report a minute, among those of others,
 // averaged over an hour.
 func BenchmarkHistory(b *testing.B) {
-	s := open(b, Options{MaxPending: 1 << 30})
-	addDevice(b, s, "1")
-	const week = 7 * 24 * 60
-	for i := range int64(week) {
-		for d := range 10 {
-			s.Sample(sampled(fmt.Sprint(d), i*60_000, float64(i)))
+	eachBench(b, func(b *testing.B) {
+		s := open(b, Options{MaxPending: 1 << 30})
+		addDevice(b, s, "1")
+		const week = 7 * 24 * 60
+		for i := range int64(week) {
+			for d := range 10 {
+				s.Sample(sampled(fmt.Sprint(d), i*60_000, float64(i)))
+			}
 		}
-	}
-	flushed(b, s)
-	b.ResetTimer()
-	for range b.N {
-		l, err := s.History(b.Context(), all, schema.HistoryFilter{DeviceID: "1", Since: start, Step: 3_600_000}, schema.Page{Limit: 1000})
-		if err != nil || len(l.Items) < week/60 {
-			b.Fatal(len(l.Items), err)
+		flushed(b, s)
+		b.ResetTimer()
+		for range b.N {
+			l, err := s.History(b.Context(), all, schema.HistoryFilter{DeviceID: "1", Since: start, Step: 3_600_000}, schema.Page{Limit: 1000})
+			if err != nil || len(l.Items) < week/60 {
+				b.Fatal(len(l.Items), err)
+			}
 		}
-	}
+	})
 }

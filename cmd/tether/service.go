@@ -44,7 +44,8 @@ type serviceConfig struct {
 	keep          ages
 	origins       []string
 	logs          logsConfig
-	newID         func() string // nil: snowflakes
+	newID         func() string                       // nil: snowflakes
+	logins        func(session.Logins) session.Logins // what logins ask in place of the store; nil: the store itself
 	onEvents      func([]schema.Event)
 	log           *slog.Logger
 }
@@ -164,6 +165,9 @@ func (s *service) hubConfig(c serviceConfig, node schema.Node) session.Config {
 		Logins:   s.store, Orders: s.store, Journal: s.store, Settler: s.store,
 		Verify: s.secrets.Verify, Cheap: store.IsCheap, NewToken: s.secrets.NewToken, HashToken: s.secrets.HashToken,
 		MessageRate: c.messageRate, RestartWindow: c.restartWindow, Origins: c.origins, Log: s.log,
+	}
+	if c.logins != nil {
+		h.Logins = c.logins(s.store)
 	}
 	if s.receiver != nil {
 		h.Uploads = s.receiver

@@ -2,35 +2,40 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/gorilla/websocket"
-	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/edgetether/tether/northapi"
 	"github.com/edgetether/tether/schema"
+	"github.com/edgetether/tether/schema/transcripts"
+	"github.com/edgetether/tether/session"
 )
 
 // replay is a transcript being replayed.
 type replay struct {
-	t       *testing.T
-	w       *world
-	values  map[string]string // of placeholders
-	lines   map[int]*line
-	answers map[int]chan httpAnswer
+	t        *testing.T
+	w        *world
+	contract *contract
+	broken   atomic.Bool // something inside the server
+	values   transcripts.Values
+	lines    map[int]*line
+	answers  map[int]chan httpAnswer
 }
 
 // line is a connection of the transcript's client.
 type line struct {
+	listener
 	conn *websocket.Conn
 	in   chan string
 	end  chan string // how the server closed: "4401 login failed"
@@ -41,9 +46,13 @@ type httpAnswer struct {
 	body   string
 }
 
-func newReplay(t *testing.T) *replay {
-	w := newWorld(t, func(c *serviceConfig) { c.messageRate = schema.MessageRate })
-	r := &replay{t: t, w: w, values: map[string]string{}, lines: map[int]*line{}, answers: map[int]chan httpAnswer{}}
+func newReplay(t *testing.T, c *contract) *replay {
+	r := &replay{t: t, contract: c, values: transcripts.Values{}, lines: map[int]*line{}, answers: map[int]chan httpAnswer{}}
+	w := newWorld(t, func(c *serviceConfig) {
+		c.messageRate = schema.MessageRate
+		c.logins = func(store session.Logins) session.Logins { return faulty{store, &r.broken} }
+	})
+	r.w = w
 	var added struct {
 		DeviceID string `json:"device_id"`
 	}
@@ -54,14 +63,10 @@ func newReplay(t *testing.T) *replay {
 
 // run takes the steps. What the server says must be written down in full
 // before the next thing that is done to it.
-func (r *replay) run(a *txtar.Archive) error {
-	for i, f := range a.Files {
-		s, err := parseStep(f)
-		if err == nil {
-			err = r.take(s)
-		}
-		if err != nil {
-			return fmt.Errorf("section %d, %q: %w", i+1, f.Name, err)
+func (r *replay) run(steps []transcripts.Step) error {
+	for i, s := range steps {
+		if err := r.take(s); err != nil {
+			return fmt.Errorf("section %d, %q: %w", i+1, s.Section, err)
 		}
 	}
 	if err := r.quiet(); err != nil {
@@ -71,9 +76,9 @@ func (r *replay) run(a *txtar.Archive) error {
 }
 
 // take does what a step says, or compares what it says with what there is.
-func (r *replay) take(s step) error {
-	switch s.verb {
-	case "note":
+func (r *replay) take(s transcripts.Step) error {
+	switch s.Verb {
+	case "note", "device ends":
 		return nil
 	case "server":
 		return r.expectMessages(s)
@@ -82,38 +87,70 @@ func (r *replay) take(s step) error {
 	case "answer":
 		return r.expectAnswer(s)
 	}
-	if !s.has("at once") {
+	if !s.Has("at once") {
 		if err := r.quiet(); err != nil {
 			return err
 		}
 	}
-	switch s.verb {
+	switch s.Verb {
 	case "after":
-		d, err := time.ParseDuration(strings.Join(s.args, ""))
-		time.Sleep(d)
-		return err
+		return r.pause(s)
 	case "business":
 		return r.ask(s)
 	case "server stops":
 		r.w.stop()
 		return nil
+	case "server starts":
+		r.w.end()
+		r.w.start()
+		return nil
+	case "server fails":
+		r.broken.Store(true)
+		return nil
+	case "server recovers":
+		r.broken.Store(false)
+		return nil
 	}
 	return r.act(s)
 }
 
-// act is what a client does on its connection.
-func (r *replay) act(s step) error {
-	l, err := r.line(s.number)
+func (r *replay) pause(s transcripts.Step) error {
+	text, err := r.values.Fill(strings.Join(s.Args, ""))
 	if err != nil {
 		return err
 	}
-	switch s.verb {
+	d, err := time.ParseDuration(text)
+	time.Sleep(d)
+	return err
+}
+
+// faulty is the store as a login sees it, which something can be wrong with.
+type faulty struct {
+	session.Logins
+	broken *atomic.Bool
+}
+
+// Credential panics: how else would something inside the server break?
+func (f faulty) Credential(ctx context.Context, p schema.LoginParams, now int64) (schema.Credential, error) {
+	if f.broken.Load() {
+		panic("injected")
+	}
+	return f.Logins.Credential(ctx, p, now)
+}
+
+// act is what a client does on its connection.
+func (r *replay) act(s transcripts.Step) error {
+	l, err := r.line(s.Number)
+	if err != nil {
+		return err
+	}
+	switch s.Verb {
 	case "login":
 		return r.login(l)
 	case "client":
 		return r.send(l, s)
 	case "drop":
-		delete(r.lines, s.number)
+		delete(r.lines, s.Number)
 		return l.conn.NetConn().Close()
 	}
 	return nil // connected
@@ -129,7 +166,7 @@ func (r *replay) line(number int) (*line, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &line{conn: conn, in: make(chan string, 1000), end: make(chan string, 1)}
+	l := &line{listener: listener{r.contract, map[string]spoken{}}, conn: conn, in: make(chan string, 1000), end: make(chan string, 1)}
 	r.lines[number] = l
 	go l.read()
 	r.t.Cleanup(func() { conn.Close() })
@@ -154,27 +191,33 @@ func (l *line) read() {
 }
 
 func (r *replay) login(l *line) error {
-	text, err := r.fill(theLogin)
+	text, err := r.values.Fill(theLogin)
 	if err != nil {
 		return err
 	}
+	l.sent(text)
 	if err := l.conn.WriteMessage(websocket.TextMessage, []byte(text)); err != nil {
 		return err
 	}
 	synctest.Wait()
-	return r.match(`{"jsonrpc":"2.0","id":0,"result":{<...>}}`, next(l.in))
+	got := next(l.in)
+	if err := r.values.Match(`{"jsonrpc":"2.0","id":0,"result":{<...>}}`, got); err != nil {
+		return err
+	}
+	return l.said(got)
 }
 
 // send sends what a client step holds, in the way that its arguments say.
-func (r *replay) send(l *line, s step) error {
-	if code, ok := s.arg("close %d"); ok {
-		return l.conn.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(code, s.text))
+func (r *replay) send(l *line, s transcripts.Step) error {
+	if code, ok := s.Arg("close %d"); ok {
+		return l.conn.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(code, s.Text))
 	}
-	for _, text := range s.texts() {
-		text, err := r.fill(text)
+	for _, text := range s.Texts() {
+		text, err := r.values.Fill(text)
 		if err != nil {
 			return err
 		}
+		l.sent(text)
 		if err := l.write(text, s); err != nil {
 			return err
 		}
@@ -183,34 +226,34 @@ func (r *replay) send(l *line, s step) error {
 }
 
 // write sends one message, or what is to look like one.
-func (l *line) write(text string, s step) error {
+func (l *line) write(text string, s transcripts.Step) error {
 	b := []byte(text)
-	if n, ok := s.arg("padded to %d bytes"); ok {
+	if n, ok := s.Arg("padded to %d bytes"); ok {
 		b = append(b, bytes.Repeat([]byte(" "), n-len(b))...)
 	}
-	if s.has("hex") || s.has("raw") {
+	if s.Has("hex") || s.Has("raw") {
 		var err error
 		if b, err = hex.DecodeString(strings.ReplaceAll(text, " ", "")); err != nil {
 			return err
 		}
 	}
 	switch {
-	case s.has("raw"):
+	case s.Has("raw"):
 		_, err := l.conn.NetConn().Write(b)
 		return err
-	case s.has("binary"):
+	case s.Has("binary"):
 		return l.conn.WriteMessage(websocket.BinaryMessage, b)
 	}
 	return l.conn.WriteMessage(websocket.TextMessage, b)
 }
 
 // ask makes a business service's request; its answer is a step of its own.
-func (r *replay) ask(s step) error {
-	text, err := r.fill(strings.Join(s.args, ", "))
+func (r *replay) ask(s transcripts.Step) error {
+	text, err := r.values.Fill(strings.Join(s.Args, ", "))
 	if err != nil {
 		return err
 	}
-	body, err := r.fill(s.text)
+	body, err := r.values.Fill(s.Text)
 	if err != nil {
 		return err
 	}
@@ -224,7 +267,7 @@ func (r *replay) ask(s step) error {
 		req.Header.Set("Content-Type", "application/json")
 	}
 	got := make(chan httpAnswer, 1)
-	r.answers[s.number] = got
+	r.answers[s.Number] = got
 	go func() { got <- r.do(req) }()
 	return nil
 }
@@ -242,22 +285,26 @@ func (r *replay) do(req *http.Request) httpAnswer {
 	return httpAnswer{resp.StatusCode, strings.TrimSpace(string(body))}
 }
 
-func (r *replay) expectMessages(s step) error {
-	l := r.lines[s.number]
+func (r *replay) expectMessages(s transcripts.Step) error {
+	l := r.lines[s.Number]
 	if l == nil {
 		return errors.New("there is no such connection")
 	}
 	synctest.Wait()
-	for _, want := range s.texts() {
-		if err := r.match(want, next(l.in)); err != nil {
+	for _, want := range s.Texts() {
+		got := next(l.in)
+		if err := r.values.Match(want, got); err != nil {
+			return err
+		}
+		if err := l.said(got); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (r *replay) expectClose(s step) error {
-	l := r.lines[s.number]
+func (r *replay) expectClose(s transcripts.Step) error {
+	l := r.lines[s.Number]
 	if l == nil {
 		return errors.New("there is no such connection")
 	}
@@ -265,16 +312,16 @@ func (r *replay) expectClose(s step) error {
 	if text := next(l.in); text != nothing {
 		return fmt.Errorf("before it, the server said\n%s", text)
 	}
-	delete(r.lines, s.number)
-	return r.match(s.text, next(l.end))
+	delete(r.lines, s.Number)
+	return r.values.Match(s.Text, next(l.end))
 }
 
-func (r *replay) expectAnswer(s step) error {
+func (r *replay) expectAnswer(s transcripts.Step) error {
 	synctest.Wait()
 	select {
-	case got := <-r.answers[s.number]:
-		delete(r.answers, s.number)
-		return r.match(strings.Join(s.args, "")+" "+s.text, fmt.Sprintf("%d %s", got.status, got.body))
+	case got := <-r.answers[s.Number]:
+		delete(r.answers, s.Number)
+		return r.values.Match(strings.Join(s.Args, "")+" "+s.Text, fmt.Sprintf("%d %s", got.status, got.body))
 	default:
 		return errors.New("there is no answer yet")
 	}
@@ -310,65 +357,4 @@ func next(from <-chan string) string {
 	default:
 		return nothing
 	}
-}
-
-var placeholder = regexp.MustCompile(`<(\.\.\.|[a-z][a-z0-9_]*)>`)
-
-// fill puts the values of placeholders into what a client sends.
-func (r *replay) fill(text string) (string, error) {
-	var unknown error
-	filled := placeholder.ReplaceAllStringFunc(text, func(p string) string {
-		v, ok := r.values[p[1:len(p)-1]]
-		if !ok {
-			unknown = fmt.Errorf("%s has no value yet", p)
-		}
-		return v
-	})
-	return filled, unknown
-}
-
-// formOf is what a placeholder stands for where it is first met.
-func formOf(name string) string {
-	switch {
-	case strings.HasPrefix(name, "token"):
-		return `tt_[A-Za-z0-9_-]{32}`
-	case strings.HasPrefix(name, "password"):
-		return `tp_[A-Za-z0-9_-]{32}`
-	}
-	return `[0-9]+`
-}
-
-// match compares got with want, letter by letter but for the placeholders,
-// and remembers the values of those.
-func (r *replay) match(want, got string) error {
-	var form strings.Builder
-	var names []string
-	last := 0
-	for _, at := range placeholder.FindAllStringSubmatchIndex(want, -1) {
-		form.WriteString(regexp.QuoteMeta(want[last:at[0]]))
-		last = at[1]
-		switch name := want[at[2]:at[3]]; {
-		case name == "...":
-			form.WriteString(`.*`)
-		case name == "ms":
-			form.WriteString(`[0-9]+`)
-		case r.values[name] != "":
-			form.WriteString(regexp.QuoteMeta(r.values[name]))
-		default:
-			form.WriteString(`(` + formOf(name) + `)`)
-			names = append(names, name)
-		}
-	}
-	form.WriteString(regexp.QuoteMeta(want[last:]))
-	m := regexp.MustCompile(`^` + form.String() + `$`).FindStringSubmatch(got)
-	if m == nil {
-		return fmt.Errorf("got\n%s\nwant\n%s", got, want)
-	}
-	for i, name := range names {
-		if v, ok := r.values[name]; ok && v != m[i+1] {
-			return fmt.Errorf("<%s> is both %s and %s in\n%s", name, v, m[i+1], got)
-		}
-		r.values[name] = m[i+1]
-	}
-	return nil
 }

@@ -1,64 +1,55 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"reflect"
-	"regexp"
-	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
 
-	"github.com/rogpeppe/go-internal/txtar"
-
 	"github.com/edgetether/tether/rpc"
 	"github.com/edgetether/tether/schema"
+	"github.com/edgetether/tether/schema/transcripts"
 )
 
-const transcripts = "../../schema/transcripts/"
-
 // TestTranscripts replays every golden conversation against the whole server.
-// transcripts/README.md says how they are written.
+// schema/transcripts/README.md says how they are written.
 func TestTranscripts(t *testing.T) {
-	for _, file := range transcriptFiles(t) {
-		archive, err := txtar.ParseFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+	contract := newContract(t)
+	for _, transcript := range allTranscripts(t) {
+		t.Run(transcript.Name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				if err := newReplay(t).run(archive); err != nil {
+				if err := newReplay(t, contract).run(transcript.Steps); err != nil {
 					t.Error(err)
 				}
 			})
 		})
 	}
+	for method := range contract.methods {
+		if !contract.seen[method] {
+			t.Errorf("no transcript has %s as the documents have it", method)
+		}
+	}
 }
 
-func transcriptFiles(t *testing.T) []string {
+func allTranscripts(t *testing.T) []transcripts.Transcript {
 	t.Helper()
-	files, err := filepath.Glob(transcripts + "*.txtar")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no transcripts: %v", err)
+	all, err := transcripts.All()
+	if err != nil {
+		t.Fatal(err)
 	}
-	return files
+	return all
 }
 
 // TestTranscriptsCoverTheContract: each method, close code and error code of
 // the southbound contract is in some transcript.
 func TestTranscriptsCoverTheContract(t *testing.T) {
 	var all strings.Builder
-	for _, file := range transcriptFiles(t) {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
+	for _, transcript := range allTranscripts(t) {
+		for _, s := range transcript.Steps {
+			fmt.Fprintf(&all, "%s: %s\n", s.Verb, s.Text)
 		}
-		all.Write(text)
 	}
 	var wanted []string
 	for _, method := range []string{
@@ -68,14 +59,14 @@ func TestTranscriptsCoverTheContract(t *testing.T) {
 		wanted = append(wanted, `"method":"`+method+`"`)
 	}
 	for _, code := range []schema.CloseCode{
-		schema.CloseDone, schema.CloseProtocol, schema.CloseBinary, schema.CloseUTF8, schema.ClosePolicy, schema.CloseTooBig, schema.CloseRestart,
+		schema.CloseDone, schema.CloseProtocol, schema.CloseBinary, schema.CloseUTF8, schema.ClosePolicy, schema.CloseTooBig, schema.CloseInternal, schema.CloseRestart,
 		schema.CloseNoLogin, schema.CloseLoginFailed, schema.CloseLiveness, schema.CloseTakeover, schema.CloseDeviceGone, schema.CloseLoginLimited,
 	} {
-		wanted = append(wanted, fmt.Sprintf(" --\n%d", code))
+		wanted = append(wanted, fmt.Sprintf("close: %d", code))
 	}
 	for _, kind := range []schema.Kind{
 		schema.ParseError, schema.InvalidRequest, schema.MethodNotFound, schema.Invalid,
-		schema.LoginFailed, schema.LoginRequired, schema.AlreadyLoggedIn, schema.Overloaded,
+		schema.Internal, schema.LoginFailed, schema.LoginRequired, schema.AlreadyLoggedIn, schema.Overloaded,
 	} {
 		wanted = append(wanted, fmt.Sprintf(`"error":{"code":%d,`, rpc.ErrorCode(kind)))
 	}
@@ -109,12 +100,8 @@ func TestServerSpeaksTheDocument(t *testing.T) {
 		w := newWorld(t)
 		id, password := w.addDevice("d")
 		c := w.connect("10.0.0.7")
-		var want, got any
-		if err := errors.Join(json.Unmarshal(schema.OpenRPCDevice, &want), json.Unmarshal(c.call(schema.MethodDiscover, `{}`).Result, &got)); err != nil {
-			t.Fatal(err)
-		}
-		if !reflect.DeepEqual(got, want) {
-			t.Errorf("rpc.discover answers %v", got)
+		if got := c.call(schema.MethodDiscover, `{}`).Result; !bytes.Equal(got, bytes.TrimSpace(schema.OpenRPCDevice)) {
+			t.Errorf("rpc.discover answers %s", got)
 		}
 		c.login(id, password, "b")
 		for _, m := range document.Methods {
@@ -131,139 +118,6 @@ const (
 	theDevice = `{"device_name":"press-7","hardware":{"sn":"SN123","model":"ModelB"},"password":"correct horse"}`
 	theLogin  = `{"jsonrpc":"2.0","id":0,"method":"login","params":{"device_id":"<device_id>","password":"correct horse"}}`
 )
-
-// step is one section of a transcript.
-type step struct {
-	verb   string
-	number int // of the connection or request
-	args   []string
-	text   string // its lines, joined
-}
-
-var sectionName = regexp.MustCompile(`^(connect|login|client|server|close|drop|business|answer|server stops|note)(?: ([0-9]+))?(?:: (.*))?$`)
-
-// parseStep reads a section. A message may be broken over lines: the breaks
-// and the indentation behind them are no part of it.
-func parseStep(f txtar.File) (step, error) {
-	if pause, ok := strings.CutPrefix(f.Name, "after "); ok {
-		return step{verb: "after", args: []string{pause}}, nil
-	}
-	m := sectionName.FindStringSubmatch(f.Name)
-	if m == nil {
-		return step{}, errors.New("no such step")
-	}
-	s := step{verb: m[1], number: 1}
-	if m[2] != "" {
-		s.number, _ = strconv.Atoi(m[2]) // digits
-	}
-	if m[3] != "" {
-		s.args = strings.Split(m[3], ", ")
-	}
-	for line := range strings.Lines(string(f.Data)) {
-		s.text += strings.TrimSpace(line)
-	}
-	return s, nil
-}
-
-// arg returns the number in the argument that looks like form: "20 times".
-func (s step) arg(form string) (n int, ok bool) {
-	for _, a := range s.args {
-		if _, err := fmt.Sscanf(a, form, &n); err == nil && a == fmt.Sprintf(form, n) {
-			return n, true
-		}
-	}
-	return 0, false
-}
-
-func (s step) has(word string) bool { return slices.Contains(s.args, word) }
-
-// texts are the messages of a client or server step.
-func (s step) texts() []string {
-	if n, ok := s.arg("batch of %d"); ok {
-		return []string{"[" + strings.Join(numbered(s.text, n), ",") + "]"}
-	}
-	if n, ok := s.arg("%d times"); ok {
-		return numbered(s.text, n)
-	}
-	return []string{s.text}
-}
-
-// numbered repeats text; <n> in it is 1, 2, 3, ….
-func numbered(text string, n int) []string {
-	all := make([]string, n)
-	for i := range all {
-		all[i] = strings.ReplaceAll(text, "<n>", strconv.Itoa(i+1))
-	}
-	return all
-}
-
-func TestParseStep(t *testing.T) {
-	for name, want := range map[string]string{
-		"client":                        "{client 1 [] ab}",
-		"server 2":                      "{server 2 [] ab}",
-		"client 3: raw, 63 times":       "{client 3 [raw 63 times] ab}",
-		"client: padded to 65537 bytes": "{client 1 [padded to 65537 bytes] ab}",
-		"business 2: GET order_query/1": "{business 2 [GET order_query/1] ab}",
-		"after 5s":                      "{after 0 [5s] }",
-		"server stops":                  "{server stops 1 [] ab}",
-		"clients":                       "no such step",
-		"client two":                    "no such step",
-		"":                              "no such step",
-	} {
-		s, err := parseStep(txtar.File{Name: name, Data: []byte("a\n  b\n")})
-		got := fmt.Sprint(s)
-		if err != nil {
-			got = err.Error()
-		}
-		if got != want {
-			t.Errorf("%q: %s, want %s", name, got, want)
-		}
-	}
-}
-
-func TestStepTexts(t *testing.T) {
-	for arg, want := range map[string]string{
-		"": "[x<n>]", "3 times": "[x1 x2 x3]", "batch of 2": "[[x1,x2]]", "2 timesx": "[x<n>]",
-	} {
-		if got := fmt.Sprint(step{args: []string{arg}, text: "x<n>"}.texts()); got != want {
-			t.Errorf("%q: %s, want %s", arg, got, want)
-		}
-	}
-}
-
-func TestMatch(t *testing.T) {
-	r := &replay{t: t, values: map[string]string{"device_id": "7"}}
-	for _, c := range []struct {
-		want, got string
-		ok        bool
-	}{
-		{`{"id":1}`, `{"id":1}`, true},
-		{`{"id":1}`, `{"id":1}x`, false},
-		{`a.c`, `abc`, false},
-		{`{"id":"<device_id>"}`, `{"id":"7"}`, true},
-		{`{"id":"<device_id>"}`, `{"id":"8"}`, false},
-		{`{"id":<call_id>}`, `{"id":12}`, true},
-		{`{"id":<call_id>}`, `{"id":13}`, false}, // it has its value
-		{`<a_id> <a_id>`, `1 2`, false},
-		{`<b_id> <b_id>`, `2 2`, true},
-		{`<ms> <ms>`, `1 2`, true},
-		{`{<...>"a":1<...>}`, `{"b":2,"a":1}`, true},
-		{`<token>`, `tt_` + strings.Repeat("a", 32), true},
-		{`<token_2>`, `tp_` + strings.Repeat("a", 32), false},
-		{`<password>`, `tp_` + strings.Repeat("-", 32), true},
-		{`anything`, nothing, false},
-	} {
-		if err := r.match(c.want, c.got); (err == nil) != c.ok {
-			t.Errorf("%s against %s: %v", c.got, c.want, err)
-		}
-	}
-	if text, err := r.fill("<device_id>, <call_id>"); text != "7, 12" || err != nil {
-		t.Errorf("%q, %v", text, err)
-	}
-	if _, err := r.fill("<not_yet>"); err == nil {
-		t.Error("a placeholder without a value was filled")
-	}
-}
 
 // TestTranscriptsMustBeWhole: what the server says and the transcript does not
 // is a failure, and so is the reverse.
@@ -283,7 +137,11 @@ func TestTranscriptsMustBeWhole(t *testing.T) {
 		"-- client --\n<not_yet>\n", "-- client: hex --\nxx\n", "-- after never --\n", "-- nonsense --\nx\n", // no transcripts
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			if err := newReplay(t).run(txtar.Parse([]byte(text))); err == nil {
+			transcript, err := transcripts.Parse("x", text)
+			if err == nil {
+				err = newReplay(t, newContract(t)).run(transcript.Steps)
+			}
+			if err == nil {
 				t.Errorf("taken for good:\n%s", text)
 			}
 		})
