@@ -143,6 +143,17 @@ func inBubble(t *testing.T, change func(*Options, *memory)) (r *Report) {
 	return r
 }
 
+// TestLibraryConformsScaled: a tenth of every time, and as exactly.
+func TestLibraryConformsScaled(t *testing.T) {
+	r := inBubble(t, func(o *Options, l *memory) {
+		o.TimeScale, o.HeartbeatScale = 0.1, 0.1
+		o.Launch = library{dial: l.dial, change: func(c *device.Config) { c.TimeScale = 0.1 }}.launch
+	})
+	if !r.Passed(true) {
+		t.Errorf("%s", textOf(t, r))
+	}
+}
+
 // TestLibraryConforms: the Go library, in virtual time and therefore exactly.
 func TestLibraryConforms(t *testing.T) {
 	r := inBubble(t, nil)

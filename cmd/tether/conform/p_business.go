@@ -36,6 +36,9 @@ var businessScenarios = []scenario[*probe]{
 	}, serverLate},
 }
 
+// probeOrder is the type of the orders that the probe gives itself.
+const probeOrder = "conform_echo"
+
 // verdict is what the business side says of an order.
 type verdict struct {
 	status int
@@ -123,11 +126,11 @@ func serverOrder(p *probe) error {
 		{"fail", "result", `{"status":"fail","message":"lamp is hot"}`, "failed"},
 		{"error", "error", `{"code":-32602,"message":"lamp is hot"}`, "failed"},
 	} {
-		given, o, answer, err := p.give(l, p.echo(), map[string]any{"text": echoText})
+		given, o, answer, err := p.give(l, probeOrder, map[string]any{"text": echoText})
 		if err != nil {
 			return err
 		}
-		ok := o.OrderID != "" && o.OrderType == p.echo() && !o.IsInner && o.DeviceID == p.o.Device.ID &&
+		ok := o.OrderID != "" && o.OrderType == probeOrder && !o.IsInner && o.DeviceID == p.o.Device.ID &&
 			contains(o.Params, echoText) && o.Deadline > 0 && given.kind == request
 		p.check("params", ok, "all of them", "%s", excerpt(given.params))
 		if err := l.send(fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,%q:%s}`, given.id, c.member, c.answer)); err != nil {
@@ -139,8 +142,6 @@ func serverOrder(p *probe) error {
 	return nil
 }
 
-func (p *probe) echo() string { return "conform_echo" }
-
 func (p *probe) lookUp(id string) verdict {
 	return p.business(http.MethodGet, "order_query/"+id, nil)
 }
@@ -150,7 +151,7 @@ func serverLost(p *probe) error {
 	if err != nil {
 		return err
 	}
-	_, o, answer, err := p.give(l, p.echo(), map[string]any{"text": echoText})
+	_, o, answer, err := p.give(l, probeOrder, map[string]any{"text": echoText})
 	l.drop()
 	if err != nil {
 		return err
@@ -234,7 +235,7 @@ func serverLate(p *probe) error {
 		return err
 	}
 	defer l.drop()
-	given, o, answer, err := p.give(l, p.echo(), map[string]any{"text": echoText})
+	given, o, answer, err := p.give(l, probeOrder, map[string]any{"text": echoText})
 	if err != nil {
 		return err
 	}

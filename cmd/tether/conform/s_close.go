@@ -7,7 +7,7 @@ import (
 	"github.com/edgetether/tether/schema"
 )
 
-// ending of a logged-in connection, and what section 5 says of it.
+// closing is how a server ends a session, and what section 5 says of it.
 type closing struct {
 	code     schema.CloseCode
 	title    string
