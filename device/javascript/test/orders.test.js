@@ -13,7 +13,7 @@ test('results', async (t) => {
   device.order('later', async ({ x }) => [x]).order('nothing', () => {}).order('fails', () => {
     throw new Error('the lamp is broken');
   }).order('throws', () => {
-    throw 'a text'; // eslint-disable-line no-throw-literal
+    throw 'a text';
   });
   bench.run(device);
   const link = await bench.link();

@@ -7,7 +7,7 @@ import time
 from tether_device import OrderFailed
 from tether_device.orders import MAX_DATA, failure, success
 
-from .server import DEVICE, HEARTBEAT, DeviceCase, until
+from .server import HEARTBEAT, DeviceCase, until
 
 
 class OrderTest(DeviceCase):

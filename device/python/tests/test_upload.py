@@ -5,7 +5,7 @@ import unittest
 from tether_device.orders import OrderFailed
 from tether_device.upload import _batch, _prepare, _snapshot
 
-from .server import DEVICE, DeviceCase
+from .server import DeviceCase
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFYx"
 TARGET = {"address": "127.0.0.1:9022", "host_key": KEY, "username": "u1", "password": "secret"}
