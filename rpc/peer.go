@@ -127,10 +127,6 @@ func (p *Peer) receive(raw []byte, h Handler) {
 	if !p.admit() {
 		return
 	}
-	if !utf8.Valid(raw) {
-		p.fail(ReasonUTF8, schema.CloseUTF8)
-		return
-	}
 	if p.dispatch(raw, h) {
 		p.strikes = 0
 		return
@@ -275,20 +271,42 @@ type buffer struct{ bytes []byte }
 var buffers = sync.Pool{New: func() any { return &buffer{make([]byte, 0, 1024)} }}
 
 // readAll reads r to its end. The buffer grows with what has come, never with
-// what was claimed.
+// what was claimed, and what has come must be UTF-8: no more is read of a
+// message that can no longer be any.
 func (b *buffer) readAll(r io.Reader) error {
 	b.bytes = b.bytes[:0]
-	for {
+	for checked := 0; ; {
 		if len(b.bytes) == cap(b.bytes) {
 			b.bytes = append(b.bytes, 0)[:len(b.bytes)]
 		}
 		n, err := r.Read(b.bytes[len(b.bytes):cap(b.bytes)])
 		b.bytes = b.bytes[:len(b.bytes)+n]
-		if err == io.EOF {
-			return nil
+		text := wholeRunes(b.bytes[checked:])
+		if !utf8.Valid(b.bytes[checked : checked+text]) {
+			return errUTF8
 		}
-		if err != nil {
+		checked += text
+		switch {
+		case err == io.EOF && checked < len(b.bytes):
+			return errUTF8
+		case err == io.EOF:
+			return nil
+		case err != nil:
 			return err
 		}
 	}
+}
+
+// wholeRunes is the length of b without the beginning of a character at its
+// end, of which the rest may still come.
+func wholeRunes(b []byte) int {
+	for i := len(b) - 1; i >= 0 && i > len(b)-utf8.UTFMax; i-- {
+		if utf8.RuneStart(b[i]) {
+			if !utf8.FullRune(b[i:]) {
+				return i
+			}
+			break
+		}
+	}
+	return len(b)
 }
