@@ -17,7 +17,9 @@ import (
 type rfcCase struct {
 	name string
 	send [][]byte // each in a write of its own
-	see  []string // the last is "alive" if the connection must go on
+	// see is what must be seen, in this order; the last is "alive" if the
+	// connection must go on.
+	see []string
 }
 
 // TestRFC6455 holds the whole service to it, over real sockets: each family
@@ -49,6 +51,8 @@ func (rc rfcCase) run(t *testing.T, w *world, d credentials) {
 		switch last, some := strings.CutPrefix(want, "some pongs to "); {
 		case some:
 			c.pongsTo(last)
+		case strings.HasPrefix(want, "maybe "):
+			c.maybe(strings.TrimPrefix(want, "maybe "))
 		case want == "alive":
 			c.alive()
 			c.leave()
@@ -72,6 +76,14 @@ func (c *bare) pongsTo(last string) {
 		case !strings.HasPrefix(got, "pong "):
 			c.t.Fatalf("saw %s before the pong to %s", got, last)
 		}
+	}
+}
+
+// maybe reads one thing, if it is the next: an answer that is on its way when
+// the connection is closed may be lost.
+func (c *bare) maybe(what string) {
+	if got := c.see(); got != what {
+		c.next = got
 	}
 }
 
@@ -133,7 +145,7 @@ func reservedBits() (cases []rfcCase) {
 				one(frame(bitFin|bits<<4|op, "")), []string{"close 1002"}})
 		}
 		cases = append(cases, rfcCase{fmt.Sprintf("3 bits %03b after a message, in octets", bits),
-			append(one(whole(pingOf("1"))), chop(frame(bitFin|bits<<4|opText, "x"), 1)...), []string{"ok 1|close 1002", "close 1002|gone"}})
+			append(one(whole(pingOf("1"))), chop(frame(bitFin|bits<<4|opText, "x"), 1)...), []string{"maybe ok 1", "close 1002"}})
 	}
 	return cases
 }
@@ -171,7 +183,7 @@ func fragmentation() []rfcCase {
 		{"5.10 likewise, in frames", [][]byte{frame(bitFin|opMore, "x"), whole(text)}, []string{"close 1002"}},
 		{"5.11 likewise, in octets", chop(frame(bitFin|opMore, "x"), 1), []string{"close 1002"}},
 		{"5.12 continuation of nothing, not the last", one(frame(opMore, "x"), whole(text)), []string{"close 1002"}},
-		{"5.15 text in two, then continuation", one(parts(), frame(opMore, "x"), whole(text)), []string{"ok 1|close 1002", "close 1002|gone"}},
+		{"5.15 text in two, then continuation", one(parts(), frame(opMore, "x"), whole(text)), []string{"maybe ok 1", "close 1002"}},
 		{"5.16 continuation, text, continuation", one(frame(opMore, "x"), frame(opText, "x"), frame(bitFin|opMore, "x")), []string{"close 1002"}},
 		{"5.18 text in text", one(frame(opText, "x"), frame(bitFin|opText, "x")), []string{"close 1002"}},
 		{"5.19 pings between five parts", one(frame(opText, text[:5]), frame(opMore, text[5:9]), ping, frame(opMore, text[9:20]), frame(opMore, ""), ping, frame(bitFin|opMore, text[20:])),

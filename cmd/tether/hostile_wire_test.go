@@ -38,6 +38,7 @@ type bare struct {
 	conn   *net.TCPConn
 	r      *bufio.Reader
 	device credentials
+	next   string    // seen, and put back
 	over   time.Time // when what was to be seen was there, if it is not the end of the attack
 }
 
@@ -164,7 +165,10 @@ func pingSized(n int) string {
 // see reads what comes next, and says it in a word or two: "ok ID" and
 // "-32600 ID" are answers, "call METHOD" is the server's own, "pong PAYLOAD",
 // "close 1000", and "gone" for a connection that ended without a close frame.
-func (c *bare) see() string {
+func (c *bare) see() (seen string) {
+	if seen, c.next = c.next, ""; seen != "" {
+		return seen
+	}
 	op, payload, err := c.receive()
 	switch {
 	case err != nil && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)):
