@@ -32,6 +32,7 @@ func besideControl(t *testing.T, f func(w *world)) {
 	before := w.lowest()
 	f(w)
 	c.stop(t)
+	c.unnoticed(t, w.logged(c.device.id))
 	w.mustComeDownTo(t, before)
 	c.leave(t)
 }
@@ -97,7 +98,7 @@ func (c *control) exchange(message string) {
 	c.slowest = max(c.slowest, time.Since(start))
 }
 
-// stop ends its routine, and tells what it and the service have noticed.
+// stop ends its routine, and tells what it has noticed.
 func (c *control) stop(t *testing.T) {
 	t.Helper()
 	close(c.quit)
@@ -107,8 +108,14 @@ func (c *control) stop(t *testing.T) {
 		t.Errorf("the control device saw %s", trouble)
 	}
 	t.Logf("the control device had %d answers, the slowest after %v", c.said, c.slowest)
+}
+
+// unnoticed sees that the service has not noticed anything of it either: it
+// has connected once, and nothing else.
+func (c *control) unnoticed(t *testing.T, log []schema.Event) {
+	t.Helper()
 	var said []string
-	for _, e := range c.w.logged(c.device.id) {
+	for _, e := range log {
 		if e.Kind == schema.EventState || e.Kind == schema.EventConnect || e.Kind == schema.EventDisconnect {
 			said = append(said, string(e.Kind)+" "+string(e.Detail))
 		}

@@ -64,6 +64,10 @@ func (w *world) dial(t *testing.T) *bare {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
+	return newBare(t, w, conn)
+}
+
+func newBare(t *testing.T, w *world, conn net.Conn) *bare {
 	_ = conn.SetDeadline(time.Now().Add(patience))
 	return &bare{t: t, w: w, conn: conn.(*net.TCPConn), r: bufio.NewReader(conn)}
 }
