@@ -19,7 +19,7 @@ func FuzzReadAll(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		var b buffer
+		b := buffers.New().(*buffer)
 		for _, cut := range []func(io.Reader) io.Reader{iotest.OneByteReader, iotest.HalfReader, iotest.DataErrReader} {
 			r := bytes.NewReader(text)
 			switch err := b.readAll(cut(r)); {

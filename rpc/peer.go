@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -277,7 +278,7 @@ func (b *buffer) readAll(r io.Reader) error {
 	b.bytes = b.bytes[:0]
 	for checked := 0; ; {
 		if len(b.bytes) == cap(b.bytes) {
-			b.bytes = append(b.bytes, 0)[:len(b.bytes)]
+			b.bytes = slices.Grow(b.bytes, 3*cap(b.bytes)) // in few steps: each leaves its memory behind
 		}
 		n, err := r.Read(b.bytes[len(b.bytes):cap(b.bytes)])
 		b.bytes = b.bytes[:len(b.bytes)+n]

@@ -256,6 +256,7 @@ func (c *bare) ends(code int) {
 	c.sees(fmt.Sprint("close ", code))
 	c.write(frame(bitFin|opClose, closing(code, "")))
 	c.sees("gone")
+	c.conn.Close()
 }
 
 // alive sees that the connection is as good as before.
@@ -270,4 +271,5 @@ func (c *bare) leave() {
 	c.t.Helper()
 	c.write(frame(bitFin|opClose, closing(1000, "")))
 	c.sees("close 1000", "gone")
+	c.conn.Close()
 }
