@@ -45,7 +45,7 @@ func burdenSockets() int {
 	if os.Getenv("TETHER_SOAK") != "" {
 		return 1000
 	}
-	return 200
+	return 100
 }
 
 // TestT15_Memory: each attack on memory, by one connection alone and by many
@@ -92,7 +92,7 @@ func (b burden) weigh(t *testing.T, s *site, devices []credentials) {
 	close(held)
 	all.Wait()
 	const slack = 16 << 20 // of the runtime and of the database, for any number of connections
-	if grown, limit := after-before, len(devices)*(b.limit+perConnection)+slack; grown > limit {
+	if grown, limit := after-before, memoryFactor*(len(devices)*(b.limit+perConnection)+slack); grown > limit {
 		t.Errorf("%d KiB, over the limit of %d", grown>>10, limit>>10)
 	} else {
 		t.Logf("%d KiB, of %d allowed", grown>>10, limit>>10)

@@ -25,7 +25,7 @@ func defaultConnects() int {
 	if os.Getenv("TETHER_SOAK") != "" {
 		return 500_000
 	}
-	return 4_000
+	return 2_000
 }
 
 // freed is what the program says when it has given back what it does not use.
@@ -112,7 +112,7 @@ func tolerated(resident int) int {
 		return resident / 20
 	}
 	const databaseCaches = 64 << 10
-	return databaseCaches
+	return memoryFactor * databaseCaches
 }
 
 // churn connects and closes n times, and measures the service when the last
