@@ -56,6 +56,7 @@ interop: needs
 	$(GO) vet -tags interop ./cmd/tether
 	@rm -rf bin/_artifacts && mkdir -p bin
 	@$(GO) test -race -tags interop -run Interop -v -timeout $(TIMEOUT) -artifacts -outputdir $(CURDIR)/bin ./cmd/tether | awk -f .ci/report.awk
+
 # What connections may make the service hold is weighed without the race
 # detector, which holds more than they do.
 memory:

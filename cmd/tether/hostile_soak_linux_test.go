@@ -23,7 +23,7 @@ var connects = flag.Int("connects", defaultConnects(), "connections that are mad
 
 func defaultConnects() int {
 	if os.Getenv("TETHER_SOAK") != "" {
-		return 500_000
+		return 500_000 / memoryFactor // the race detector is for fewer
 	}
 	return 2_000
 }
