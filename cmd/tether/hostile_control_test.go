@@ -37,7 +37,7 @@ func besideControl(t *testing.T, f func(w *world)) {
 	c.leave(t)
 }
 
-const databaseName = "hostile.db"
+const databaseName = "tether.db"
 
 // memoryDir is a folder in memory, where there is one: what the machine's disk
 // is busy with is not the matter of these tests.
@@ -174,7 +174,7 @@ func (h holdings) within(before holdings) bool {
 // and their connections with them.
 func (w *world) holdings() holdings {
 	w.http.CloseIdleConnections()
-	h := holdings{goroutines: runtime.NumGoroutine(), descriptors: w.descriptors()}
+	h := holdings{goroutines: runtime.NumGoroutine(), descriptors: descriptors(w.t, "self")}
 	hub := reflect.ValueOf(w.svc.hub).Elem()
 	holding(hub, func() {
 		for _, name := range []string{"sessions", "owners", "claims"} {
@@ -204,12 +204,12 @@ func holding(v reflect.Value, f func()) {
 	f()
 }
 
-// descriptors counts the open files of this process, but for the database's,
-// of which a pool keeps some open.
-func (w *world) descriptors() (n int) {
-	files, err := filepath.Glob("/proc/self/fd/*")
+// descriptors counts the open files of a process, but for the database's, of
+// which a pool keeps some open.
+func descriptors(t *testing.T, process string) (n int) {
+	files, err := filepath.Glob("/proc/" + process + "/fd/*")
 	if err != nil {
-		w.t.Fatal(err)
+		t.Fatal(err)
 	}
 	for _, f := range files {
 		if to, err := os.Readlink(f); err == nil && !strings.Contains(to, databaseName) {

@@ -6,7 +6,6 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"regexp"
 	"runtime"
 	"runtime/debug"
@@ -68,11 +67,7 @@ func (s *site) footprint() (f footprint) {
 		s.t.Fatal(err)
 	}
 	f.resident, _ = strconv.Atoi(string(regexp.MustCompile(`VmRSS:\s+(\d+) kB`).FindSubmatch(status)[1]))
-	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", s.cmd.Process.Pid))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	f.descriptors = len(files)
+	f.descriptors = descriptors(s.t, strconv.Itoa(s.cmd.Process.Pid))
 	return f
 }
 
