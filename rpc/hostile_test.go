@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"net"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -93,5 +94,22 @@ func TestF08_FailsFast(t *testing.T) {
 			s.send(`{"jsonrpc":"2.0","id":"` + part)
 			s.expectClose(schema.CloseUTF8, ReasonUTF8) // it ends in the middle of a character
 		})
+	}
+}
+
+// TestT15_Buffer: a message takes no more memory than its limit, in few steps.
+func TestT15_Buffer(t *testing.T) {
+	for _, limit := range []int{schema.MaxLoginMessage, schema.MaxMessage} {
+		text := strings.Repeat("x", limit)
+		var b *buffer
+		steps := testing.AllocsPerRun(10, func() {
+			b = buffers.New().(*buffer)
+			if err := b.readAll(strings.NewReader(text)); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if cap(b.bytes) > limit || steps > 6 {
+			t.Errorf("%d bytes take %d, in %.0f allocations", limit, cap(b.bytes), steps)
+		}
 	}
 }

@@ -267,9 +267,12 @@ func (p *Peer) Stats() Stats {
 
 // buffer holds one message while it is handled. Buffers are shared by all
 // peers: an idle connection has none.
-type buffer struct{ bytes []byte }
+type buffer struct {
+	bytes []byte
+	more  [1]byte // shows that a full buffer is not all
+}
 
-var buffers = sync.Pool{New: func() any { return &buffer{make([]byte, 0, 1024)} }}
+var buffers = sync.Pool{New: func() any { return &buffer{bytes: make([]byte, 0, 1024)} }}
 
 // readAll reads r to its end. The buffer grows with what has come, never with
 // what was claimed, and what has come must be UTF-8: no more is read of a
@@ -277,11 +280,16 @@ var buffers = sync.Pool{New: func() any { return &buffer{make([]byte, 0, 1024)} 
 func (b *buffer) readAll(r io.Reader) error {
 	b.bytes = b.bytes[:0]
 	for checked := 0; ; {
-		if len(b.bytes) == cap(b.bytes) {
-			b.bytes = slices.Grow(b.bytes, 3*cap(b.bytes)) // in few steps: each leaves its memory behind
+		room := b.bytes[len(b.bytes):cap(b.bytes)]
+		full := len(room) == 0
+		if full {
+			room = b.more[:]
 		}
-		n, err := r.Read(b.bytes[len(b.bytes):cap(b.bytes)])
-		b.bytes = b.bytes[:len(b.bytes)+n]
+		n, err := r.Read(room)
+		if full && n > 0 { // in few steps: each leaves its memory behind
+			b.bytes = slices.Grow(b.bytes, 3*cap(b.bytes))
+		}
+		b.bytes = append(b.bytes, room[:n]...) // is there already, but for the one byte more
 		text := wholeRunes(b.bytes[checked:])
 		if !utf8.Valid(b.bytes[checked : checked+text]) {
 			return errUTF8
