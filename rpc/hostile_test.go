@@ -108,7 +108,7 @@ func TestT15_Buffer(t *testing.T) {
 				t.Fatal(err)
 			}
 		})
-		if cap(b.bytes) > limit || steps > 6 {
+		if cap(b.bytes) > limit || steps > 12 {
 			t.Errorf("%d bytes take %d, in %.0f allocations", limit, cap(b.bytes), steps)
 		}
 	}
