@@ -7,9 +7,14 @@ import (
 	"time"
 )
 
-// oversleep is how late a deadline must be to be no deadline of the peer: the
-// process was paused, and the bytes may lie in the kernel.
-const oversleep = time.Second
+const (
+	// oversleep is how late a deadline must be to be no deadline of the peer: the
+	// process was paused, and the bytes may lie in the kernel.
+	oversleep = time.Second
+	// holdUp is how long nobody must have read for that time to be given back to
+	// the other side. Less than that is the way from one Read to the next.
+	holdUp = 10 * time.Millisecond
+)
 
 // frameConn is a connection with a scanner over what is read. It bounds the
 // time from a message's first byte to its last; a message that arrives whole
@@ -19,6 +24,7 @@ type frameConn struct {
 	scan     scanner
 	timeout  time.Duration
 	deadline time.Time // of the message being received; zero: none
+	left     time.Time // likewise, when the last Read returned
 	err      error     // what every further Read returns
 }
 
@@ -52,17 +58,21 @@ func (c *frameConn) Read(p []byte) (int, error) {
 // read is one Read of the network. The time in which nobody read, because the
 // handler or the whole process was held up, is not the other side's.
 func (c *frameConn) read(p []byte) (int, error) {
+	if c.deadline.IsZero() {
+		return c.Conn.Read(p)
+	}
+	if held := time.Since(c.left); held >= holdUp {
+		c.setDeadline(c.deadline.Add(held))
+	}
 	for {
-		if !c.deadline.IsZero() && !time.Now().Before(c.deadline) {
-			c.arm()
-		}
 		n, err := c.Conn.Read(p)
-		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) || c.deadline.IsZero() {
+		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
 			return n, err
 		}
 		if time.Since(c.deadline) < oversleep {
 			return 0, errSlow
 		}
+		c.arm(time.Now())
 	}
 }
 
@@ -70,40 +80,40 @@ func (c *frameConn) read(p []byte) (int, error) {
 // on its way.
 func (c *frameConn) watch() *frameError {
 	armed := !c.deadline.IsZero()
-	switch {
-	case !c.scan.pending():
+	if !c.scan.pending() {
 		if armed {
-			c.disarm()
+			c.setDeadline(time.Time{})
 		}
+		return nil
+	}
+	c.left = time.Now()
+	switch {
 	case !armed || c.scan.idle:
-		c.arm()
-	case !time.Now().Before(c.deadline):
+		c.arm(c.left)
+	case !c.left.Before(c.deadline):
 		return errSlow
 	}
 	return nil
 }
 
-func (c *frameConn) arm() {
-	c.deadline = time.Now().Add(c.timeout)
-	c.Conn.SetReadDeadline(c.deadline) //nolint:errcheck // a closed connection says so when read
-}
+func (c *frameConn) arm(now time.Time) { c.setDeadline(now.Add(c.timeout)) }
 
-func (c *frameConn) disarm() {
-	c.deadline = time.Time{}
-	c.Conn.SetReadDeadline(time.Time{}) //nolint:errcheck // as above
+func (c *frameConn) setDeadline(at time.Time) {
+	c.deadline = at
+	c.Conn.SetReadDeadline(at) //nolint:errcheck // a closed connection says so when read
 }
 
 // rearm sets the deadline again after somebody else has cleared it.
 func (c *frameConn) rearm() {
 	if !c.deadline.IsZero() {
-		c.arm()
+		c.arm(time.Now())
 	}
 }
 
 // discard reads on after an error until the other side's close frame or the
 // connection's end, so that our close frame is not overtaken by a reset.
 func (c *frameConn) discard() {
-	c.disarm()
+	c.setDeadline(time.Time{})
 	c.scan.draining = true
 	b := make([]byte, 1024)
 	for !c.scan.closed {

@@ -50,7 +50,7 @@
 //
 // A message has MessageTimeout from its first byte. Time in which the handler
 // or the whole process was held up is ours, not the other side's: the deadline
-// then begins anew.
+// is put off by as much.
 //
 // # Never
 //

@@ -31,6 +31,7 @@ func broken(text string) *frameError {
 var (
 	errBinary    = &frameError{ReasonBinary, schema.CloseBinary, "binary frame"}
 	errTooBig    = &frameError{ReasonTooBig, schema.CloseTooBig, "message too big"}
+	errUTF8      = &frameError{ReasonUTF8, schema.CloseUTF8, ReasonUTF8}
 	errFragments = &frameError{ReasonFragments, schema.ClosePolicy, "too many fragments"}
 	errSlow      = &frameError{ReasonSlowMessage, schema.ClosePolicy, "message not whole in time"}
 )

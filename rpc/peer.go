@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -125,10 +126,6 @@ func (p *Peer) readMessages(h Handler) error {
 func (p *Peer) receive(raw []byte, h Handler) {
 	p.messages.Add(1)
 	if !p.admit() {
-		return
-	}
-	if !utf8.Valid(raw) {
-		p.fail(ReasonUTF8, schema.CloseUTF8)
 		return
 	}
 	if p.dispatch(raw, h) {
@@ -270,25 +267,55 @@ func (p *Peer) Stats() Stats {
 
 // buffer holds one message while it is handled. Buffers are shared by all
 // peers: an idle connection has none.
-type buffer struct{ bytes []byte }
+type buffer struct {
+	bytes []byte
+	more  [1]byte // shows that a full buffer is not all
+}
 
-var buffers = sync.Pool{New: func() any { return &buffer{make([]byte, 0, 1024)} }}
+var buffers = sync.Pool{New: func() any { return &buffer{bytes: make([]byte, 0, 1024)} }}
 
 // readAll reads r to its end. The buffer grows with what has come, never with
-// what was claimed.
+// what was claimed, and what has come must be UTF-8: no more is read of a
+// message that can no longer be any.
 func (b *buffer) readAll(r io.Reader) error {
 	b.bytes = b.bytes[:0]
-	for {
-		if len(b.bytes) == cap(b.bytes) {
-			b.bytes = append(b.bytes, 0)[:len(b.bytes)]
+	for checked := 0; ; {
+		room := b.bytes[len(b.bytes):cap(b.bytes)]
+		full := len(room) == 0
+		if full {
+			room = b.more[:]
 		}
-		n, err := r.Read(b.bytes[len(b.bytes):cap(b.bytes)])
-		b.bytes = b.bytes[:len(b.bytes)+n]
-		if err == io.EOF {
+		n, err := r.Read(room)
+		if full && n > 0 { // in few steps: each leaves its memory behind
+			b.bytes = slices.Grow(b.bytes, 3*cap(b.bytes))
+		}
+		b.bytes = append(b.bytes, room[:n]...) // is there already, but for the one byte more
+		text := wholeRunes(b.bytes[checked:])
+		if !utf8.Valid(b.bytes[checked : checked+text]) {
+			return errUTF8
+		}
+		checked += text
+		switch {
+		case err == io.EOF && checked < len(b.bytes):
+			return errUTF8
+		case err == io.EOF:
 			return nil
-		}
-		if err != nil {
+		case err != nil:
 			return err
 		}
 	}
+}
+
+// wholeRunes is the length of b without the beginning of a character at its
+// end, of which the rest may still come.
+func wholeRunes(b []byte) int {
+	for i := len(b) - 1; i >= 0 && i > len(b)-utf8.UTFMax; i-- {
+		if utf8.RuneStart(b[i]) {
+			if !utf8.FullRune(b[i:]) {
+				return i
+			}
+			break
+		}
+	}
+	return len(b)
 }

@@ -97,7 +97,7 @@ func (w *world) finish() {
 		for who := range w.conns {
 			for n := 0; w.trouble == "" && w.enabled(move{what, who}); n++ {
 				w.play(move{what, who})
-				if n > 50 {
+				if n > 1000 {
 					w.fail("%s never ends", what)
 				}
 			}

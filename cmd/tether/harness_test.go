@@ -36,9 +36,15 @@ func TestMain(m *testing.M) {
 // programEnv makes the test binary be the program, for tests of processes.
 const programEnv = "TETHER_TEST_PROGRAM"
 
+// besideProgram runs beside the program in a process of a test's; nil: nothing.
+var besideProgram func()
+
 func runAsProgram() bool {
 	if os.Getenv(programEnv) == "" {
 		return false
+	}
+	if besideProgram != nil {
+		go besideProgram()
 	}
 	main()
 	return true
