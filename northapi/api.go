@@ -26,6 +26,7 @@ type Config struct {
 	Groups    Groups
 	Relations Relations
 	Records   Records
+	Orders    Orders
 	Keys      Keys
 	Sessions  Sessions
 	Files     Files // nil: there are none
@@ -58,6 +59,7 @@ type api struct {
 	Config
 	failures *failureLimiter
 	hashing  chan struct{} // is full while a chosen password is hashed
+	giving   givings
 	router   *chi.Mux
 }
 

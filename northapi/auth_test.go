@@ -94,7 +94,7 @@ func TestAuthOff(t *testing.T) {
 	w := newWorld(t, func(c *northapi.Config) { c.AuthOff = true })
 	w.do("", post, "group_add", `{"group_name":"n"}`).want(t, 201, "")
 	w.do("", post, "give_order", `{"device_id":"201","order":"restart"}`).want(t, 200, "")
-	if by := w.sessions.given[0].By; by != "anonymous" {
+	if by := w.sessions.given[0].Order.By; by != "anonymous" {
 		t.Errorf("by %q", by)
 	}
 }

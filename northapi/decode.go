@@ -27,17 +27,31 @@ func decodeBody(r *http.Request, into any) error {
 	if r.URL.RawQuery != "" {
 		return schema.InvalidMember("query string", "must be empty: the parameters are members of the body")
 	}
-	if r.Header.Get("Idempotency-Key") != "" {
-		return notOffered("Idempotency-Key")
-	}
 	return explain(json.UnmarshalRead(r.Body, into, json.RejectUnknownMembers(true)))
 }
 
-// notOffered refuses what the contract has and this server has not: who asks
-// for it must not believe to have got it.
-func notOffered(member string) error {
-	return schema.Errorf(schema.Invalid, "not_offered", "%s: this server does not offer it", member)
+// once is a request type that an Idempotency-Key may come with.
+type once interface{ useOnce(key string) }
+
+// decodeOnce takes the header Idempotency-Key. Where it would not be heeded it
+// is refused: who asks for it must not believe to have got it.
+func decodeOnce(h http.Header, into any) error {
+	keys := h.Values("Idempotency-Key")
+	if len(keys) == 0 {
+		return nil
+	}
+	q, ok := into.(once)
+	if !ok {
+		return errOnce
+	}
+	if err := schema.CheckOnceKey("Idempotency-Key", strings.Join(keys, "\n")); err != nil {
+		return err
+	}
+	q.useOnce(keys[0])
+	return nil
 }
+
+var errOnce = schema.Errorf(schema.Invalid, "not_offered", "Idempotency-Key: this service does not offer it")
 
 // explain says what was wrong with a body, in our own words: those of the
 // JSON library change, and repeat the offending value, which may be a secret.

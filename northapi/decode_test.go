@@ -96,7 +96,15 @@ func TestStrictCommands(t *testing.T) {
 		{post, "give_order", `{"device_id":"1","order":"restart","wait_ms":-1}`, "wait_ms: must be an integer from 0 to 10000"},
 		{post, "give_order", `{"device_id":"1","order":"restart","wait_ms":10001}`, "wait_ms: must be an integer from 0 to 10000"},
 		{post, "give_order", `{"device_id":"1","order":"restart","wait_ms":1.5}`, "wait_ms: must be an integer"},
-		{post, "give_order", `{"device_id":"1","order":"restart","if_busy":"hope"}`, "if_busy: must be fail"},
+		{post, "give_order", `{"device_id":"1","order":"restart","if_busy":"hope"}`, "if_busy: must be fail or wait"},
+		{post, "give_order", `{"device_id":"1","order":"restart","if_busy":"queue"}`, "if_busy: must be fail or wait"},
+		{post, "give_order", `{"device_id":"1","order":"restart","if_offline":"wait"}`, "if_offline: must be fail or queue"},
+		{post, "give_order", `{"device_id":"1","order":"restart","if_offline":"queue","ttl_s":0}`, "ttl_s: must be an integer from 1 to 604800"},
+		{post, "give_order", `{"device_id":"1","order":"restart","if_busy":"wait","ttl_s":604801}`, "ttl_s: must be an integer from 1 to 604800"},
+		{post, "give_order", `{"device_id":"1","order":"restart","if_busy":"wait","ttl_s":1.5}`, "ttl_s: must be an integer"},
+		{post, "give_order", `{"device_id":"1","order":"restart","ttl_s":60}`, "ttl_s: needs if_offline queue or if_busy wait"},
+		{post, "order_cancel", `{}`, "order_id: required"},
+		{post, "order_cancel", `{"order_id":7}`, "order_id: must be a string"},
 	} {
 		a := newWorld(t).do("admin", c.method, c.service, c.body)
 		if a.want(t, 400, "invalid_member"); !strings.HasPrefix(a.Message, c.message) {

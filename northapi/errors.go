@@ -52,6 +52,7 @@ var forms = map[schema.Kind]form{
 	schema.KeyNotFound:      {http.StatusNotFound, authError},
 	schema.OrderNotFound:    {http.StatusNotFound, orderError},
 	schema.OrderRefused:     {http.StatusConflict, orderError},
+	schema.OrderConflict:    {http.StatusConflict, orderError},
 	schema.OrderFailed:      {http.StatusBadGateway, orderError},
 	schema.OrderUnknown:     {http.StatusGatewayTimeout, orderError},
 	schema.Draining:         {http.StatusServiceUnavailable, generalError},

@@ -68,6 +68,9 @@ func command[Q interface{ check() error }, A any](status int, handle func(contex
 		if err := decodeBody(r, &q); err != nil {
 			return reply{}, err
 		}
+		if err := decodeOnce(r.Header, &q); err != nil {
+			return reply{}, err
+		}
 		if err := q.check(); err != nil {
 			return reply{}, err
 		}

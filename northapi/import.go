@@ -66,7 +66,7 @@ func (a *api) deviceImport(who caller, r *http.Request) (reply, error) {
 		return reply{}, err
 	}
 	if r.Header.Get("Idempotency-Key") != "" {
-		return reply{}, notOffered("Idempotency-Key")
+		return reply{}, errOnce
 	}
 	m := &importing{api: a, who: who, lines: newLineReader(r.Body), dry: q.dry}
 	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))

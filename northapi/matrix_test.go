@@ -48,6 +48,7 @@ var matrix = map[string]row{
 	"POST /relation_add":                         {schema.Operator, false, "", `{"device_id":"DEVICE","group_id":"103"}`, 201, "device_not_found"},
 	"DELETE /relation_delete":                    {schema.Operator, false, "", `{"device_id":"DEVICE","group_id":"GROUP"}`, 200, "device_not_found"},
 	"POST /give_order":                           {schema.Operator, false, "", `{"device_id":"DEVICE","order":"blink","params":{}}`, 200, "device_not_found"},
+	"POST /order_cancel":                         {schema.Operator, false, "", `{"order_id":"QUEUED"}`, 200, "order_not_found"},
 	"GET /order_query/{order_id}":                {schema.Viewer, false, "", "", 200, "order_not_found"},
 	"GET /device_orders_query/{device_id}":       {schema.Viewer, false, "", "", 200, "device_not_found"},
 	"GET /device_logfile_query/{device_id}":      {schema.Viewer, false, "", "", 200, "device_not_found"},
@@ -59,13 +60,13 @@ var matrix = map[string]row{
 
 // things are whose device, group, order and upload a request is about.
 var things = map[string]*strings.Replacer{
-	"own":     replacer(ownDevice, ownGroup, ownOrder, ownUpload),
-	"foreign": replacer(foreignDevice, foreignGroup, foreignOrder, foreignUpload),
-	"missing": replacer(missing, missing, missing, missing),
+	"own":     replacer(ownDevice, ownGroup, ownOrder, ownUpload, ownQueued),
+	"foreign": replacer(foreignDevice, foreignGroup, foreignOrder, foreignUpload, foreignQueued),
+	"missing": replacer(missing, missing, missing, missing, missing),
 }
 
-func replacer(device, group, order, upload string) *strings.Replacer {
-	return strings.NewReplacer("DEVICE", device, "{device_id}", device, "GROUP", group, "{group_id}", group,
+func replacer(device, group, order, upload, queued string) *strings.Replacer {
+	return strings.NewReplacer("QUEUED", queued, "DEVICE", device, "{device_id}", device, "GROUP", group, "{group_id}", group,
 		"UPLOAD", upload, "device_logfile/{order_id}", "device_logfile/"+upload, "{order_id}", order)
 }
 

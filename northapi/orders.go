@@ -8,11 +8,9 @@ import (
 	"time"
 
 	"github.com/edgetether/tether/schema"
-	"github.com/go-json-experiment/json/jsontext"
 )
 
-// giveOrder is the body of give_order. Of the options this server has
-// "fail" alone, which is also the default.
+// giveOrder is the body of give_order, and its key.
 type giveOrder struct {
 	DeviceID  string           `json:"device_id"`
 	Order     string           `json:"order"`
@@ -20,34 +18,59 @@ type giveOrder struct {
 	WaitMS    *int64           `json:"wait_ms"`
 	IfOffline string           `json:"if_offline"`
 	IfBusy    string           `json:"if_busy"`
-	TTL       jsontext.Value   `json:"ttl_s"`
+	TTL       *int64           `json:"ttl_s"`
+	key       string           // the header Idempotency-Key
 }
+
+func (q *giveOrder) useOnce(key string) { q.key = key }
+
+// The words of if_offline and if_busy. "fail" is the default of both.
+const (
+	fail      = "fail"
+	queueIt   = "queue" // if_offline
+	waitForIt = "wait"  // if_busy
+)
 
 func (q giveOrder) check() error {
 	if w := q.WaitMS; w != nil && (*w < 0 || *w > schema.OrderTimeout.Milliseconds()) {
 		return schema.InvalidMember("wait_ms", "must be an integer from 0 to %d", schema.OrderTimeout.Milliseconds())
 	}
-	if q.TTL != nil {
-		return notOffered("ttl_s")
-	}
 	return cmp.Or(
 		schema.CheckID("device_id", q.DeviceID),
 		schema.CheckOrder("order", q.Order),
 		schema.CheckParams("params", q.Order, q.Params),
-		onlyFail("if_offline", q.IfOffline, "queue"),
-		onlyFail("if_busy", q.IfBusy, "wait"),
+		oneOf("if_offline", q.IfOffline, fail, queueIt),
+		oneOf("if_busy", q.IfBusy, fail, waitForIt),
+		q.checkTTL(),
 	)
 }
 
-// onlyFail takes "fail" and nothing; other is what the contract has besides.
-func onlyFail(member, word, other string) error {
-	switch word {
-	case "", "fail":
-		return nil
-	case other:
-		return notOffered(member + " " + other)
+func oneOf(member, word, one, other string) error {
+	if word != "" && word != one && word != other {
+		return schema.InvalidMember(member, "must be %s or %s", one, other)
 	}
-	return schema.InvalidMember(member, "must be fail")
+	return nil
+}
+
+func (q giveOrder) checkTTL() error {
+	most := int64(schema.MaxQueueTTL.Seconds())
+	switch {
+	case q.TTL == nil:
+		return nil
+	case *q.TTL < 1 || *q.TTL > most:
+		return schema.InvalidMember("ttl_s", "must be an integer from 1 to %d", most)
+	case q.IfOffline != queueIt && q.IfBusy != waitForIt:
+		return schema.InvalidMember("ttl_s", "needs if_offline %s or if_busy %s", queueIt, waitForIt)
+	}
+	return nil
+}
+
+// ttl is how long an order may wait for its device.
+func (q giveOrder) ttl() time.Duration {
+	if q.TTL == nil {
+		return schema.QueueTTL
+	}
+	return time.Duration(*q.TTL) * time.Second
 }
 
 // wait is how long the caller waits; all of OrderTimeout is the outcome itself.
@@ -84,15 +107,40 @@ func (a *api) giveOrder(ctx context.Context, who caller, q giveOrder) (outcome, 
 	if err != nil {
 		return outcome{}, err
 	}
-	o := schema.Order{
-		OrderID: a.NewID(), DeviceID: q.DeviceID, Order: q.Order, IsInner: schema.IsInner(q.Order), Params: q.params(),
-		State: schema.OrderQueued, By: who.by, CreatedTime: a.millis(),
+	give := a.give
+	if q.key != "" {
+		give = a.giveOnce
 	}
-	record, err := a.Sessions.GiveOrder(ctx, o, q.wait())
+	record, err := give(ctx, a.ask(who, q), d)
 	if err != nil {
-		return outcome{}, besides(err, record, o, d)
+		return outcome{}, err
 	}
 	return outcome(*record), nil
+}
+
+// ask is what the sessions are asked for.
+func (a *api) ask(who caller, q giveOrder) schema.Ask {
+	now := a.millis()
+	ask := schema.Ask{
+		Order: schema.Order{
+			OrderID: a.NewID(), DeviceID: q.DeviceID, Order: q.Order, IsInner: schema.IsInner(q.Order), Params: q.params(),
+			State: schema.OrderQueued, By: who.by, CreatedTime: now,
+		},
+		Wait: q.wait(), IfBusy: q.IfBusy == waitForIt, IfOffline: q.IfOffline == queueIt, Expires: now + q.ttl().Milliseconds(),
+	}
+	if q.key != "" {
+		ask.Once = schema.Once{Owner: who.key, Key: q.key, Hash: q.hash()}
+	}
+	return ask
+}
+
+// give has an order carried out. Errors have beside them what helps to go on.
+func (a *api) give(ctx context.Context, ask schema.Ask, d schema.Device) (*schema.Order, error) {
+	record, err := a.Sessions.GiveOrder(ctx, ask)
+	if err != nil {
+		err = besides(err, record, ask.Order, d)
+	}
+	return record, err
 }
 
 // orderRef names an order whose record could not be read.
@@ -131,4 +179,15 @@ func (a *api) orderQuery(ctx context.Context, who caller, q orderID) (schema.Ord
 
 func (a *api) deviceOrdersQuery(ctx context.Context, who caller, q devicePage) (schema.List[schema.Order], error) {
 	return a.Records.ListOrders(ctx, who.scope, q.id, q.page)
+}
+
+// orderCancel is the body of order_cancel.
+type orderCancel struct {
+	OrderID string `json:"order_id"`
+}
+
+func (q orderCancel) check() error { return schema.CheckID("order_id", q.OrderID) }
+
+func (a *api) orderCancel(ctx context.Context, who caller, q orderCancel) (schema.Order, error) {
+	return a.Orders.CancelOrder(ctx, who.scope, q.OrderID, who.by, a.millis())
 }

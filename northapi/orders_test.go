@@ -47,6 +47,10 @@ func TestOrderTable(t *testing.T) {
 		{"disconnected", ended(schema.OrderStateLost, "disconnected", schema.Errorf(schema.OrderUnknown, "device_disconnected", "gone")), 504, "device_disconnected", "ORDER_ERROR", record},
 		{"outcome not stored", ended(schema.OrderSent, "", schema.ErrStoreUnavailable), 503, "store_unavailable", "DATABASE_ERROR", record},
 		{"nothing stored", refused(schema.ErrStoreUnavailable), 503, "store_unavailable", "DATABASE_ERROR", `{"order_id":"1001"}`},
+		{"still queued", ended(schema.OrderQueued, "", nil), 202, "", "", record},
+		{"expired", ended(schema.OrderExpired, "not_sent", schema.Errorf(schema.OrderRefused, "order_expired", "too long")), 409, "order_expired", "ORDER_ERROR", record},
+		{"cancelled", ended(schema.OrderCancelled, "", schema.Errorf(schema.OrderRefused, "order_cancelled", "was")), 409, "order_cancelled", "ORDER_ERROR", record},
+		{"too many wait", refused(schema.ErrQueueFull), 409, "queue_full", "ORDER_ERROR", ``},
 		{"offline", refused(schema.Errorf(schema.OrderRefused, "device_offline", "offline")), 409, "device_offline", "ORDER_ERROR", fmt.Sprintf(`{"last_seen_time":%d}`, seenTime)},
 		{"state Unknown", refused(schema.Errorf(schema.OrderRefused, "device_unknown", "silent")), 409, "device_unknown", "ORDER_ERROR", ``},
 		{"busy", refused(busy), 409, "device_busy", "ORDER_ERROR", `{"order_id":"7","age_ms":12}`},
@@ -76,37 +80,64 @@ func TestOrderAsItIsGiven(t *testing.T) {
 	w.do("operator", post, "give_order", `{"device_id":"201","order":"restart"}`).want(t, 200, "")
 	w.do("operator", post, "give_order", `{"device_id":"201","order":"upload_log","params":null,"wait_ms":0}`).want(t, 200, "")
 	w.do("operator", post, "give_order", `{"device_id":"201","order":"upload_log","params":{},"wait_ms":10000}`).want(t, 200, "")
-	want := schema.Order{OrderID: "1001", DeviceID: "201", Order: "blink", Params: schema.RawObject(`{"n":3}`), State: schema.OrderQueued, By: "key:operator", CreatedTime: present}
+	want := schema.Ask{
+		Order: schema.Order{OrderID: "1001", DeviceID: "201", Order: "blink", Params: schema.RawObject(`{"n":3}`), State: schema.OrderQueued, By: "key:operator", CreatedTime: present},
+		Wait:  250 * time.Millisecond, Expires: present + 3_600_000,
+	}
 	if got := w.sessions.given[0]; fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
 		t.Errorf("gave %+v\nwant %+v", got, want)
 	}
-	for _, o := range w.sessions.given[1:] {
-		if !o.IsInner || string(o.Params) != `{}` {
-			t.Errorf("gave %+v", o)
+	waits := []time.Duration{schema.OrderTimeout, 0, schema.OrderTimeout}
+	for i, ask := range w.sessions.given[1:] {
+		if o := ask.Order; !o.IsInner || string(o.Params) != `{}` || ask.Wait != waits[i] {
+			t.Errorf("gave %+v", ask)
 		}
-	}
-	if got := fmt.Sprint(w.sessions.waits); got != fmt.Sprint([]time.Duration{250 * time.Millisecond, schema.OrderTimeout, 0, schema.OrderTimeout}) {
-		t.Errorf("waits %s", got)
 	}
 }
 
-// TestOptionsNotOffered: who asks for what this server has not must not
-// believe to have got it.
-func TestOptionsNotOffered(t *testing.T) {
-	for option, member := range map[string]string{
-		`"if_offline":"queue"`: "if_offline queue", `"if_busy":"wait"`: "if_busy wait", `"ttl_s":60`: "ttl_s", `"ttl_s":null`: "ttl_s",
+// TestOrdersMayWait: the options reach the sessions as they were given.
+func TestOrdersMayWait(t *testing.T) {
+	for body, want := range map[string]schema.Ask{
+		`"if_offline":"queue"`:                 {IfOffline: true, Expires: present + 3_600_000},
+		`"if_busy":"wait","ttl_s":null`:        {IfBusy: true, Expires: present + 3_600_000},
+		`"if_offline":"queue","ttl_s":1`:       {IfOffline: true, Expires: present + 1000},
+		`"if_busy":"wait","ttl_s":604800`:      {IfBusy: true, Expires: present + 604_800_000},
+		`"if_offline":"fail","if_busy":"wait"`: {IfBusy: true, Expires: present + 3_600_000},
 	} {
 		w := newWorld(t)
-		a := w.do("operator", post, "give_order", `{"device_id":"201","order":"restart",`+option+`}`).want(t, 400, "not_offered")
-		if a.Message != member+": this server does not offer it" || len(w.sessions.given) != 0 {
-			t.Errorf("%s: %s, gave %v", option, a.Message, w.sessions.given)
+		w.do("operator", post, "give_order", `{"device_id":"201","order":"restart",`+body+`}`).want(t, 200, "")
+		got := w.sessions.given[0]
+		if got.IfBusy != want.IfBusy || got.IfOffline != want.IfOffline || got.Expires != want.Expires || got.Once != want.Once {
+			t.Errorf("%s: gave %+v", body, got)
 		}
 	}
+}
+
+func TestOrderCancel(t *testing.T) {
 	w := newWorld(t)
-	r := w.request("operator", post, "give_order", `{"device_id":"201","order":"restart"}`)
+	o := into[schema.Order](t, w.do("operator", post, "order_cancel", `{"order_id":"305"}`).want(t, 200, ""))
+	if o.OrderID != ownQueued || o.State != schema.OrderCancelled || o.Reason != nil || *o.EndedTime != present {
+		t.Errorf("cancelled %+v", o)
+	}
+	for id, state := range map[string]schema.OrderState{ownQueued: schema.OrderCancelled, ownOrder: schema.OrderSucceeded} {
+		a := w.do("operator", post, "order_cancel", `{"order_id":"`+id+`"}`).want(t, 409, "order_not_cancellable")
+		if o := into[schema.Order](t, a); a.Type != "ORDER_ERROR" || o.OrderID != id || o.State != state {
+			t.Errorf("%s: %s", a.Type, a.Data)
+		}
+	}
+	list := into[schema.List[schema.Event]](t, w.do("viewer", get, "device_log_query/"+ownDevice+"?limit=1", "").want(t, 200, ""))
+	if e := list.Items[0]; e.Kind != schema.EventOrderResult || e.Outcome != "cancelled" || e.By != "key:operator" {
+		t.Errorf("the log says %+v", e)
+	}
+}
+
+// TestNotOffered: who asks for what a service has not must not believe to have got it.
+func TestNotOffered(t *testing.T) {
+	w := newWorld(t)
+	r := w.request("operator", post, "relation_add", `{"device_id":"201","group_id":"103"}`)
 	r.Header.Set("Idempotency-Key", "k")
 	w.send(r).want(t, 400, "not_offered")
-	for _, service := range []string{"group_give_order", "group_order_cancel", "order_cancel"} {
+	for _, service := range []string{"group_give_order", "group_order_cancel"} {
 		w.do("admin", post, service, `{}`).want(t, 404, "not_found")
 	}
 	w.do("admin", get, "group_order_query/1", "").want(t, 404, "not_found")
@@ -160,7 +191,7 @@ func TestOrdersAreRead(t *testing.T) {
 		t.Errorf("data %s\nwant %s", a.Data, want)
 	}
 	list := into[schema.List[schema.Order]](t, w.do("viewer", get, "device_orders_query/"+ownDevice+"?limit=1", "").want(t, 200, ""))
-	if len(list.Items) != 1 {
+	if len(list.Items) != 1 || list.NextCursor == "" {
 		t.Errorf("listed %+v", list)
 	}
 }

@@ -78,6 +78,17 @@ type Records interface {
 	LogFile(ctx context.Context, sc schema.Scope, orderID string) (schema.LogFile, error)
 }
 
+// Orders are the store's orders, as business acts on them.
+type Orders interface {
+	// OrderByKey finds the order that was given with an Idempotency-Key after a
+	// time; OrderNotFound: none, or it was never sent and the key is free again;
+	// ErrOtherOrder: it was another.
+	OrderByKey(ctx context.Context, once schema.Once, after int64) (schema.Order, error)
+	// CancelOrder ends an order that waits; OrderConflict, with the record: it
+	// was sent or has ended.
+	CancelOrder(ctx context.Context, sc schema.Scope, orderID, by string, now int64) (schema.Order, error)
+}
+
 // Keys keeps API keys.
 type Keys interface {
 	// KeyByHash finds an unrevoked key; otherwise schema.ErrKeyNotFound.
@@ -90,16 +101,20 @@ type Keys interface {
 // Sessions is what the routes need of the devices that are connected. It
 // takes contexts and returns errors because a device may be on another node.
 type Sessions interface {
-	// GiveOrder carries o (its id, device, order, params, by and created time
-	// set) to the device and waits up to wait for the outcome; wait of
-	// schema.OrderTimeout or more waits for the outcome itself. The record is
-	// returned whenever there is one, also beside an error; without error it
-	// has succeeded, or (wait over) is still sent. Refusals are errors of kind
-	// OrderRefused (device_offline, device_unknown, device_busy), Draining or
-	// StoreUnavailable; outcomes are OrderFailed and OrderUnknown
-	// (order_timeout, device_disconnected). A cancelled ctx does not cancel an
-	// order that was sent.
-	GiveOrder(ctx context.Context, o schema.Order, wait time.Duration) (*schema.Order, error)
+	// GiveOrder carries ask.Order (its id, device, order, params, by and created
+	// time set) to the device and waits up to ask.Wait for the outcome; a wait of
+	// schema.OrderTimeout or more waits for the outcome itself of one that is not
+	// queued. The record is returned whenever there is one, also beside an error;
+	// without error it has succeeded, or (wait over) is still queued or sent.
+	// Refusals are errors of kind OrderRefused (device_offline, device_unknown,
+	// device_busy, queue_full), Draining, StoreUnavailable or ErrOrderKnown;
+	// outcomes are OrderFailed, OrderUnknown (order_timeout, device_disconnected)
+	// and OrderRefused (order_expired, order_cancelled). A cancelled ctx does not
+	// cancel an order that is stored.
+	GiveOrder(ctx context.Context, ask schema.Ask) (*schema.Order, error)
+	// AwaitOrder waits up to wait for the end of an order that was given, and
+	// returns as GiveOrder does.
+	AwaitOrder(ctx context.Context, orderID string, wait time.Duration) (*schema.Order, error)
 	// Live tells of those of the devices that are connected; others are absent.
 	Live(ctx context.Context, deviceIDs []string) (map[string]schema.Live, error)
 	// End closes a device's session, if there is one, because of a change

@@ -52,6 +52,7 @@ func (a *api) services() []route {
 		{del, "/relation_delete", operator, command(http.StatusOK, a.relationDelete)},
 
 		{post, "/give_order", operator, command(http.StatusOK, a.giveOrder)},
+		{post, "/order_cancel", operator, command(http.StatusOK, a.orderCancel)},
 		{get, "/order_query/{order_id}", viewer, query(a.orderQuery)},
 		{get, "/device_orders_query/{device_id}", viewer, query(a.deviceOrdersQuery)},
 		{get, "/device_logfile_query/{device_id}", viewer, query(a.logFileQuery)},

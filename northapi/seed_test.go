@@ -17,6 +17,7 @@ import (
 const (
 	ownGroup, ownDevice, ownOrder, ownUpload                 = "101", "201", "301", "302"
 	foreignGroup, foreignDevice, foreignOrder, foreignUpload = "102", "202", "303", "304"
+	ownQueued, foreignQueued                                 = "305", "306"
 	spareGroup                                               = "103" // empty, and within the scope too
 	missing                                                  = "999"
 	logText                                                  = "one line of a device's log\n"
@@ -68,6 +69,8 @@ func seed(ctx context.Context, path string) (err error) {
 	return errors.Join(
 		seedDevice(ctx, s, ownDevice, ownGroup, ownOrder, ownUpload),
 		seedDevice(ctx, s, foreignDevice, foreignGroup, foreignOrder, foreignUpload),
+		queued(ctx, s, ownDevice, ownQueued, schema.Once{}),
+		queued(ctx, s, foreignDevice, foreignQueued, schema.Once{}),
 		s.AddGroup(ctx, schema.Group{GroupID: spareGroup, Name: "spare"}),
 		seedKeys(ctx, s),
 	)
@@ -95,6 +98,14 @@ func seedDevice(ctx context.Context, s *store.Store, device, group, order, uploa
 	file := schema.LogFile{OrderID: upload, DeviceID: device, Bytes: int64(len(logText)), SHA256: "abc", CreatedTime: seenTime}
 	_, more := s.AddLogFile(ctx, file, 10)
 	return errors.Join(err, more)
+}
+
+// queued has an order wait for its device.
+func queued(ctx context.Context, s *store.Store, device, order string, once schema.Once) error {
+	_, err := s.Enqueue(ctx, schema.Queued{Once: once, Expires: present + 60_000, Order: schema.Order{
+		OrderID: order, DeviceID: device, Order: "blink", By: "key:seed", CreatedTime: loginTime,
+	}})
+	return err
 }
 
 // login makes the device online for the store.

@@ -322,7 +322,7 @@ func TestRelations(t *testing.T) {
 func TestLogQueryFilters(t *testing.T) {
 	w := newWorld(t)
 	for query, want := range map[string]int{
-		"?kind=login": 1, "?kind=order": 1, "?kind=disconnect": 1, "?kind=restart_verified": 0, "?limit=2": 2,
+		"?kind=login": 1, "?kind=order": 2, "?kind=disconnect": 1, "?kind=restart_verified": 0, "?limit=2": 2,
 		"?since=" + fmt.Sprint(seenTime):               2, // disconnect and upload
 		"?since=" + fmt.Sprint(seenTime+1):             0,
 		"?until=2":                                     1, // the record's own beginning
@@ -345,7 +345,7 @@ func TestKeys(t *testing.T) {
 	w.do("new", get, "device_query/"+ownDevice, "").want(t, 200, "")
 	w.do("new", get, "device_query/"+foreignDevice, "").want(t, 404, "device_not_found")
 	w.do("new", post, "give_order", `{"device_id":"`+ownDevice+`","order":"restart"}`).want(t, 200, "")
-	if by := w.sessions.given[0].By; by != "key:line-2" {
+	if by := w.sessions.given[0].Order.By; by != "key:line-2" {
 		t.Errorf("by %q", by)
 	}
 	list := w.do("admin", get, "key_query_all", "").want(t, 200, "")

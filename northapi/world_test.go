@@ -26,21 +26,28 @@ import (
 
 // sessions plays the devices that are connected.
 type sessions struct {
-	mu     sync.Mutex
-	live   map[string]schema.Live
-	ended  []string // "device reason"
-	told   []schema.DeviceUpdate
-	given  []schema.Order
-	waits  []time.Duration
-	faults map[string]error // by method
-	give   func(context.Context, schema.Order) (*schema.Order, error)
+	mu      sync.Mutex
+	live    map[string]schema.Live
+	ended   []string // "device reason"
+	told    []schema.DeviceUpdate
+	given   []schema.Ask
+	awaited []string         // "order wait"
+	faults  map[string]error // by method
+	give    func(context.Context, schema.Order) (*schema.Order, error)
 }
 
-func (s *sessions) GiveOrder(ctx context.Context, o schema.Order, wait time.Duration) (*schema.Order, error) {
+func (s *sessions) GiveOrder(ctx context.Context, ask schema.Ask) (*schema.Order, error) {
 	s.mu.Lock()
-	s.given, s.waits = append(s.given, o), append(s.waits, wait)
+	s.given = append(s.given, ask)
 	s.mu.Unlock()
-	return s.give(ctx, o)
+	return s.give(ctx, ask.Order)
+}
+
+func (s *sessions) AwaitOrder(ctx context.Context, orderID string, wait time.Duration) (*schema.Order, error) {
+	s.mu.Lock()
+	s.awaited = append(s.awaited, fmt.Sprint(orderID, " ", wait))
+	s.mu.Unlock()
+	return s.give(ctx, schema.Order{OrderID: orderID})
 }
 
 func (s *sessions) Live(_ context.Context, ids []string) (map[string]schema.Live, error) {
@@ -142,7 +149,7 @@ func newWorld(t testing.TB, changes ...func(*northapi.Config)) *world {
 	}
 	w.sessions = &sessions{live: map[string]schema.Live{ownDevice: live, foreignDevice: live}, faults: map[string]error{}, give: succeed}
 	c := northapi.Config{
-		Devices: w.store, Groups: w.store, Relations: w.store, Records: w.store, Keys: w.store,
+		Devices: w.store, Groups: w.store, Relations: w.store, Records: w.store, Orders: w.store, Keys: w.store,
 		Sessions: w.sessions, Files: w.files, Secrets: w.secrets,
 		NewID: func() string { return fmt.Sprint(w.ids.Add(1)) },
 		Now:   func() time.Time { return w.now },

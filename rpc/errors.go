@@ -49,6 +49,7 @@ var codes = map[schema.Kind]int{
 	schema.KeyNotFound:      codeParams,
 	schema.OrderNotFound:    codeParams,
 	schema.OrderRefused:     codeOverloaded,
+	schema.OrderConflict:    codeParams,
 	schema.OrderFailed:      codeInternal,
 	schema.OrderUnknown:     codeInternal,
 	schema.Draining:         codeOverloaded,

@@ -128,6 +128,7 @@ const (
 	ReasonDisconnected = "disconnected"
 	ReasonRestart      = "server_restart"
 	ReasonNotSent      = "not_sent"
+	ReasonDeleted      = "deleted" // the device was
 )
 
 // Order is an order's record (northbound section 4).
@@ -157,13 +158,15 @@ type Holder struct {
 	AgeMS   int64  `json:"age_ms"`
 }
 
-// Busy is the refusal of an order while held, sent at its SentTime, is in flight.
+// Busy is the refusal of an order while held, sent at its SentTime, is in
+// flight; or, if it was not sent, waits for the device since its CreatedTime.
 func Busy(held Order, now int64) *Error {
-	h := Holder{OrderID: held.OrderID, Order: held.Order}
+	since, does := held.CreatedTime, "waits for the device"
 	if held.SentTime != nil {
-		h.AgeMS = max(0, now-*held.SentTime)
+		since, does = *held.SentTime, "is in flight"
 	}
-	e := Errorf(OrderRefused, "device_busy", "order %s (%s) is in flight", h.OrderID, h.Order)
+	h := Holder{OrderID: held.OrderID, Order: held.Order, AgeMS: max(0, now-since)}
+	e := Errorf(OrderRefused, "device_busy", "order %s (%s) %s", h.OrderID, h.Order, does)
 	e.Data = h
 	return e
 }

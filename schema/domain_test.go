@@ -113,13 +113,14 @@ func TestF44_Busy(t *testing.T) {
 		held Order
 		now  int64
 		want Holder
+		does string
 	}{
-		{Order{OrderID: "7", Order: "blink", SentTime: &sent}, 3500, Holder{"7", "blink", 2500}},
-		{Order{OrderID: "7", Order: "blink", SentTime: &sent}, 900, Holder{"7", "blink", 0}}, // the clock was set back
-		{Order{OrderID: "7", Order: "blink"}, 3500, Holder{"7", "blink", 0}},                 // not sent yet
+		{Order{OrderID: "7", Order: "blink", CreatedTime: 500, SentTime: &sent}, 3500, Holder{"7", "blink", 2500}, "is in flight"},
+		{Order{OrderID: "7", Order: "blink", SentTime: &sent}, 900, Holder{"7", "blink", 0}, "is in flight"}, // the clock was set back
+		{Order{OrderID: "7", Order: "blink", CreatedTime: 500}, 3500, Holder{"7", "blink", 3000}, "waits for the device"},
 	} {
 		e := Busy(c.held, c.now)
-		if e.Kind != OrderRefused || e.Code != "device_busy" || e.Message != "order 7 (blink) is in flight" || e.Data != c.want {
+		if e.Kind != OrderRefused || e.Code != "device_busy" || e.Message != "order 7 (blink) "+c.does || e.Data != c.want {
 			t.Errorf("%+v, want %+v", e, c.want)
 		}
 	}

@@ -36,6 +36,7 @@ const (
 	KeyNotFound
 	OrderNotFound
 	OrderRefused     // nothing was sent; it may be given again
+	OrderConflict    // what the order is, or became, forbids it
 	OrderFailed      // the device said fail
 	OrderUnknown     // bytes may have reached the device and no outcome came
 	Draining         // the server is stopping
@@ -107,6 +108,10 @@ var (
 	ErrGroupNotFound    = Errorf(GroupNotFound, "group_not_found", "no such group")
 	ErrRelationNotFound = Errorf(RelationNotFound, "relation_not_found", "the device is not in the group")
 	ErrOrderNotFound    = Errorf(OrderNotFound, "order_not_found", "no such order")
+	ErrNotWaiting       = Errorf(OrderConflict, "order_not_waiting", "the order does not wait any more")
+	ErrOrderKnown       = Errorf(OrderConflict, "order_known", "an order was given with this Idempotency-Key already")
+	ErrOtherOrder       = Errorf(OrderConflict, "idempotency_conflict", "Idempotency-Key: was used for an order with another body")
+	ErrQueueFull        = Errorf(OrderRefused, "queue_full", "%d orders wait for the device already", MaxQueued)
 	ErrKeyNotFound      = Errorf(KeyNotFound, "key_not_found", "no such key")
 	ErrFileNotFound     = Errorf(NotFound, "logfile_not_found", "no log file of this order")
 	ErrDraining         = Errorf(Draining, "draining", "the server is stopping; give the order again later")

@@ -35,14 +35,60 @@ type Claim struct {
 // Claimed answers a Claim.
 type Claimed struct {
 	Unsettled []string      // orders whose outcome is not known, oldest first
+	Waiting   *Order        // the order that waits for the device longest; nil: none does
 	Update    *DeviceUpdate // nil: the device was told of all changes
 }
 
+// Ask is an order as business gives it, with what it may wait for.
+type Ask struct {
+	Order     Order
+	Wait      time.Duration // how long the caller waits for the outcome
+	IfBusy    bool          // another order in flight: it waits its turn
+	IfOffline bool          // device offline or silent: it waits until it is back
+	Expires   int64         // when one that waits has waited for too long
+	Once      Once
+}
+
+// Queues says whether an order that was refused with err waits instead.
+func (a Ask) Queues(err error) bool {
+	e := Public(err)
+	if e.Kind != OrderRefused {
+		return false
+	}
+	switch e.Code {
+	case "device_busy":
+		return a.IfBusy
+	case "device_offline", "device_unknown":
+		return a.IfOffline
+	}
+	return false
+}
+
+// Once is an order's Idempotency-Key: what Owner gives again with the same Key
+// within OnceLifetime is the same order, or an error if Hash differs. The zero
+// Once is an order without one.
+type Once struct {
+	Owner string // the API key's identifier
+	Key   string
+	Hash  string // of all that was asked for
+}
+
+// Queued is an order that is to wait for its device.
+type Queued struct {
+	Order   Order // its State is OrderQueued
+	Expires int64
+	Once    Once
+}
+
 // Intent is an order about to be sent; Order.State is OrderSent. It is
-// refused as Fenced if Epoch does not own the device any more, and as
-// OrderRefused (device_busy) if another order of the device is sent.
+// refused as Fenced if Epoch does not own the device any more, as OrderRefused
+// (device_busy) if another order of the device is sent, and as ErrOrderKnown if
+// its Once was used. One that Waited is the claim of a queued order, and is
+// refused as ErrNotWaiting if that is cancelled, expired or taken.
 type Intent struct {
 	Order  Order
+	Waited bool
+	Once   Once
 	Epoch  int64
 	Node   int64
 	BootID string // of the device's process that it goes to
@@ -53,6 +99,10 @@ type Intent struct {
 // outcome, an unknown one takes succeeded or failed and becomes late. An order
 // that has its outcome already keeps it, without error. An order of another
 // device is OrderNotFound.
+//
+// The state OrderQueued is for one that was claimed and of which no byte was
+// sent: it waits again, in the place that it had or before all others. Only
+// the claim of this Epoch and Sent time is taken back, no later one.
 type Outcome struct {
 	OrderID  string
 	DeviceID string
@@ -62,6 +112,8 @@ type Outcome struct {
 	Late     bool
 	Message  string
 	Data     RawObject
+	Sent     int64 // OrderQueued: the SentTime of the claim
+	Expires  int64 // OrderQueued: for an order that has not waited before
 	Now      int64
 }
 

@@ -14,6 +14,8 @@ const (
 	MaxMalformed    = 20       // malformed messages or unasked responses in a row
 	MaxCustom       = 8 << 10  // bytes of StatusInfo.Custom
 	MaxUnsettled    = 64       // order ids in a login result
+	MaxQueued       = 16       // orders that wait for a device
+	MaxOnceKey      = 255      // bytes of an Idempotency-Key
 	MaxBody         = 1 << 20  // bytes of an HTTP body
 	MaxImportLine   = 64 << 10 // bytes of a line of device_import
 
@@ -38,6 +40,9 @@ const (
 	IntentTimeout = 2 * time.Second  // for the store to commit an order's intent
 	RestartWindow = 60 * time.Second // for a new boot_id after a restart
 	RestartGrace  = 3 * time.Second  // the device's wait for restart_confirm
+	QueueTTL      = time.Hour        // of an order that waits, where ttl_s does not say
+	MaxQueueTTL   = 7 * 24 * time.Hour
+	OnceLifetime  = 24 * time.Hour // of an Idempotency-Key
 
 	PingInterval   = 5 * time.Second
 	StatusInterval = 15 * time.Second

@@ -125,6 +125,17 @@ func checkPrintable(member, s string) error {
 	return nil
 }
 
+// CheckOnceKey checks an Idempotency-Key.
+func CheckOnceKey(member, key string) error {
+	if key == "" || len(key) > MaxOnceKey {
+		return InvalidMember(member, "must have 1 to %d characters", MaxOnceKey)
+	}
+	if strings.ContainsFunc(key, func(r rune) bool { return r < ' ' || r > '~' }) {
+		return InvalidMember(member, "must be one value of printable ASCII")
+	}
+	return nil
+}
+
 // Validate checks one program's description; nil has none.
 func (s *Software) Validate(member string) error {
 	if s == nil {

@@ -11,41 +11,6 @@ import (
 // The methods of this file are what business asks of the hub; northapi
 // declares them as its Sessions.
 
-// GiveOrder carries an order to its device and waits up to patience for the
-// outcome. The record is returned whenever there is one, also beside an error.
-// Without error the order has succeeded, or is still sent. An order that was
-// sent goes on if ctx ends.
-func (h *Hub) GiveOrder(ctx context.Context, o schema.Order, patience time.Duration) (*schema.Order, error) {
-	s := h.find(o.DeviceID)
-	switch {
-	case h.isDraining():
-		return nil, h.refuseOrder(o, schema.ErrDraining)
-	case s == nil:
-		return nil, h.refuseOrder(o, errOffline)
-	}
-	ev := orderRequest{ticket: newTicket(), order: o, upload: o.Order == schema.OrderUploadLog && h.cfg.Uploads != nil}
-	select {
-	case s.mailbox <- ev:
-		record, err := ev.ticket.wait(ctx, patience, s.done)
-		if err == errLeftBehind {
-			err = h.refuseOrder(o, errOffline)
-		}
-		return record, err
-	case <-s.done:
-		return nil, h.refuseOrder(o, errOffline)
-	default:
-		return nil, h.refuseOrder(o, errMailboxFull)
-	}
-}
-
-var errMailboxFull = schema.Errorf(schema.OrderRefused, "device_busy", "the device's mailbox is full; try again")
-
-// refuseOrder leaves the line of an order that never reached a session.
-func (h *Hub) refuseOrder(o schema.Order, err *schema.Error) error {
-	h.cfg.Journal.Record(refusedOrder(o, err, time.Now()))
-	return err
-}
-
 // Live tells of those of the devices that are connected; others are absent.
 func (h *Hub) Live(_ context.Context, deviceIDs []string) (map[string]schema.Live, error) {
 	live := make(map[string]schema.Live, len(deviceIDs))
@@ -141,6 +106,9 @@ func comeBack() time.Duration { return drainPause + rand.N(drainSpread) }
 func (h *Hub) startDraining() []*Session {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if !h.draining {
+		close(h.stopping)
+	}
 	h.draining = true
 	if len(h.sessions) == 0 {
 		h.closeEmpty()

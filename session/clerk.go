@@ -28,13 +28,18 @@ type clerk struct {
 	settler Settler
 	window  time.Duration
 	log     *slog.Logger
+	sooner  chan struct{} // holds one token: next came nearer
 
 	mu      sync.Mutex
 	pending []schema.Outcome // could not be stored yet
+	next    time.Time        // when the next order expires; zero: none does
 }
 
 func newClerk(cfg *Config) *clerk {
-	return &clerk{orders: cfg.Orders, settler: cfg.Settler, window: cfg.RestartWindow, log: cfg.Log}
+	return &clerk{
+		orders: cfg.Orders, settler: cfg.Settler, window: cfg.RestartWindow, log: cfg.Log,
+		sooner: make(chan struct{}, 1),
+	}
 }
 
 // retry keeps an outcome to try again.
@@ -54,31 +59,70 @@ func (c *clerk) take() []schema.Outcome {
 	return out
 }
 
-// round submits once more what could not be stored.
-func (c *clerk) round() {
+// round submits once more what could not be stored. An order that waits again
+// is told to its device's session by handOn.
+func (c *clerk) round(handOn func(schema.Order)) {
 	for _, out := range c.take() {
-		c.orders.EndOrder(out, func(_ schema.Order, err error) {
-			if schema.KindOf(err) == schema.StoreUnavailable {
+		c.orders.EndOrder(out, func(o schema.Order, err error) {
+			switch {
+			case schema.KindOf(err) == schema.StoreUnavailable:
 				c.retry(out)
+			case err == nil && o.State == schema.OrderQueued:
+				handOn(o)
 			}
 		})
 	}
 }
 
+// expires hears of an order that has waited for too long at a time.
+func (c *clerk) expires(at int64) {
+	t := time.UnixMilli(at)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.next.IsZero() && !t.Before(c.next) {
+		return
+	}
+	c.next = t
+	select {
+	case c.sooner <- struct{}{}:
+	default:
+	}
+}
+
+// untilExpiry is how long it takes until the next order expires. It is bounded:
+// other nodes queue orders too, and clocks are set.
+func (c *clerk) untilExpiry() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.next.IsZero() {
+		return settleEvery * clerkEvery
+	}
+	return min(time.Until(c.next), settleEvery*clerkEvery)
+}
+
 // Run is the hub's clerk, until ctx ends: it stores outcomes that the store
-// refused, and settles what is overdue.
+// refused, settles what is overdue, ends at its time what has waited too long,
+// and hands over what waits though its device is there.
 func (h *Hub) Run(ctx context.Context) {
-	every := time.NewTicker(clerkEvery)
+	every, expiry := time.NewTicker(clerkEvery), time.NewTimer(0)
 	defer every.Stop()
-	for n := 0; ; n++ {
+	defer expiry.Stop()
+	for n := 0; ; {
 		select {
 		case <-ctx.Done():
 			return
 		case now := <-every.C:
-			h.clerk.round()
+			h.clerk.round(h.handOn)
 			if n%settleEvery == 0 {
 				h.clerk.settle(ctx, now)
+				h.handOver(ctx, now)
 			}
+			n++
+		case now := <-expiry.C:
+			h.clerk.expire(ctx, now)
+			expiry.Reset(h.clerk.untilExpiry())
+		case <-h.clerk.sooner:
+			expiry.Reset(h.clerk.untilExpiry())
 		}
 	}
 }
@@ -86,5 +130,33 @@ func (h *Hub) Run(ctx context.Context) {
 func (c *clerk) settle(ctx context.Context, now time.Time) {
 	if err := c.settler.Settle(ctx, now.UnixMilli(), settleGrace, c.window); err != nil && ctx.Err() == nil {
 		c.log.Warn("overdue orders not settled; trying again", "error", err)
+	}
+}
+
+// expire ends what has waited for too long. What is queued while the store
+// looks is not lost: expires may then set an earlier time.
+func (c *clerk) expire(ctx context.Context, now time.Time) {
+	c.mu.Lock()
+	c.next = time.Time{}
+	c.mu.Unlock()
+	next, err := c.settler.ExpireOrders(ctx, now.UnixMilli())
+	switch {
+	case err != nil && ctx.Err() == nil:
+		c.log.Warn("orders that wait not expired; trying again", "error", err)
+		c.expires(time.Now().Add(clerkEvery).UnixMilli())
+	case err == nil && next != 0:
+		c.expires(next)
+	}
+}
+
+// handOver tells sessions of orders that wait for them. They know of them
+// already, unless something went wrong, or another node has queued them.
+func (h *Hub) handOver(ctx context.Context, now time.Time) {
+	orders, err := h.cfg.Settler.HandOver(ctx, h.cfg.Node.Number, now.UnixMilli())
+	if err != nil && ctx.Err() == nil {
+		h.log.Warn("orders that wait not handed over; trying again", "error", err)
+	}
+	for _, o := range orders {
+		h.handOn(o)
 	}
 }

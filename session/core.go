@@ -16,6 +16,7 @@ type Settings struct {
 	MaxFailures   int
 	IntentTimeout time.Duration // for the store to commit an order's intent
 	OrderTimeout  time.Duration // for the device's reply to an order
+	RestartHold   time.Duration // for a device to go and restart, before it is given what waits for it
 	// StatusSample is how often a report is kept in the history and in the log;
 	// the default is a minute, negative keeps every one.
 	StatusSample time.Duration
@@ -31,6 +32,7 @@ func (s Settings) withDefaults() Settings {
 	setDefault(&s.MaxFailures, schema.MaxFailures)
 	setDefault(&s.IntentTimeout, schema.IntentTimeout)
 	setDefault(&s.OrderTimeout, schema.OrderTimeout)
+	setDefault(&s.RestartHold, schema.RestartWindow)
 	setDefault(&s.StatusSample, time.Minute)
 	setDefault(&s.Heartbeat, schema.Heartbeat{
 		PingIntervalMS:   schema.PingInterval.Milliseconds(),
@@ -81,6 +83,7 @@ type core struct {
 	calls   uint64 // numbers of calls, from 1
 	slot    *flight
 	givenUp map[uint64]lostCall
+	line    line
 	telling telling
 	drain   *drainRequest
 
@@ -111,14 +114,17 @@ func (c *core) step(ev event, now time.Time) []effect {
 		c.onOrder(ev, now)
 	case updateRequest:
 		c.onUpdate(ev.update, now)
+	case orderWaits:
+		c.onOrderWaits(ev)
 	case callFailed:
 		c.onCallFailed(ev, now)
-	case authenticated, refused, claimed, claimRefused, intentDone, outcomeDone, uploadChecked:
+	case authenticated, refused, claimed, claimRefused, found, intentDone, outcomeDone, uploadChecked:
 		c.owed--
 		c.onCompletion(ev, now)
 	default:
 		c.onMessage(ev, now)
 	}
+	c.takeWaiting(now)
 	return c.effects
 }
 
@@ -133,6 +139,8 @@ func (c *core) onCompletion(ev event, now time.Time) {
 		c.onClaimed(ev, now)
 	case claimRefused:
 		c.onClaimRefused(ev, now)
+	case found:
+		c.onFound(ev, now)
 	case intentDone:
 		c.onIntentDone(ev, now)
 	case outcomeDone:
@@ -190,7 +198,7 @@ func (c *core) deadline() time.Time {
 	case waiting:
 		at = c.opened.Add(c.set.LoginTimeout)
 	case open:
-		at = earlier(c.due, c.telling.due)
+		at = earlier(earlier(c.due, c.telling.due), c.lineDue())
 	}
 	if c.slot != nil {
 		at = earlier(at, c.slot.due)

@@ -67,14 +67,18 @@ type (
 
 // Toward the store and the receiver of uploads.
 type (
-	beginOrder struct{ in schema.Intent }
-	endOrder   struct {
+	// findWaiting asks the store which orders wait for the device longest.
+	findWaiting struct{ deviceID string }
+	beginOrder  struct{ in schema.Intent }
+	endOrder    struct {
 		out schema.Outcome
 		to  responder
 	}
 	// retryOutcome hands an outcome that could not be stored to the clerk.
 	retryOutcome struct{ out schema.Outcome }
-	checkUpload  struct {
+	// handOn tells the device's owner, another session by now, of an order that waits.
+	handOn      struct{ order schema.Order }
+	checkUpload struct {
 		out  schema.Outcome
 		to   responder
 		data schema.UploadData
@@ -101,9 +105,11 @@ func (publish) isEffect()      {}
 func (release) isEffect()      {}
 func (accept) isEffect()       {}
 func (settle) isEffect()       {}
+func (findWaiting) isEffect()  {}
 func (beginOrder) isEffect()   {}
 func (endOrder) isEffect()     {}
 func (retryOutcome) isEffect() {}
+func (handOn) isEffect()       {}
 func (checkUpload) isEffect()  {}
 func (record) isEffect()       {}
 func (presence) isEffect()     {}

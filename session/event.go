@@ -76,9 +76,11 @@ type (
 type (
 	orderRequest struct {
 		ticket *ticket
-		order  schema.Order
+		ask    schema.Ask
 		upload bool // the device is to send a file to this node's receiver
 	}
+	// orderWaits tells of an order in the store's queue; nil: of none.
+	orderWaits    struct{ order *schema.Order }
 	updateRequest struct{ update schema.DeviceUpdate }
 	// stopRequest ends the session: takeover, deleted, disabled, password.
 	stopRequest struct {
@@ -92,6 +94,13 @@ type (
 
 // From the store and the receiver of uploads.
 type (
+	// found are the orders that wait longest, at most two. upload says that the
+	// device is to send the first one's file to this node's receiver.
+	found struct {
+		orders []schema.Order
+		upload bool
+		err    error
+	}
 	intentDone struct {
 		orderID string
 		err     error
@@ -126,9 +135,11 @@ func (refused) isEvent()         {}
 func (claimed) isEvent()         {}
 func (claimRefused) isEvent()    {}
 func (orderRequest) isEvent()    {}
+func (orderWaits) isEvent()      {}
 func (updateRequest) isEvent()   {}
 func (stopRequest) isEvent()     {}
 func (drainRequest) isEvent()    {}
+func (found) isEvent()           {}
 func (intentDone) isEvent()      {}
 func (outcomeDone) isEvent()     {}
 func (uploadChecked) isEvent()   {}

@@ -14,14 +14,16 @@ import (
 	"github.com/edgetether/tether/schema"
 )
 
-// Config is what a hub is made of. Logins, Orders, Journal, Settler, Verify,
-// Cheap, NewToken and HashToken are required.
+// Config is what a hub is made of. Logins, Orders, Queue, Waits, Journal,
+// Settler, Verify, Cheap, NewToken and HashToken are required.
 type Config struct {
 	Settings Settings
 	Node     schema.Node
 
 	Logins  Logins
 	Orders  Orders
+	Queue   Queue
+	Waits   *Waits
 	Journal Journal
 	Settler Settler
 	Uploads Uploads // nil: devices upload to targets of their own
@@ -74,6 +76,7 @@ type Hub struct {
 	epochs   int64 // counter of this incarnation
 	draining bool
 	closed   bool
+	stopping chan struct{} // closed when draining begins
 	empty    chan struct{} // closed when the last session of a draining hub is gone
 }
 
@@ -89,6 +92,7 @@ type claimTry struct {
 	deviceID string
 	revoked  string               // why; empty: it was not
 	update   *schema.DeviceUpdate // the device's record, changed meanwhile
+	waiting  *schema.Order        // an order that was queued meanwhile
 }
 
 // New makes a hub. Run is its clerk; Close ends it.
@@ -102,6 +106,7 @@ func New(cfg Config) *Hub {
 		owners:   make(map[string]owner),
 		claims:   make(map[*claimTry]struct{}),
 		empty:    make(chan struct{}),
+		stopping: make(chan struct{}),
 	}
 }
 
@@ -185,6 +190,7 @@ func (h *Hub) claim(ctx context.Context, o owner, e claimDevice) event {
 	if u := try.update; u != nil && (answer.Update == nil || answer.Update.Version < u.Version) {
 		answer.Update = u
 	}
+	answer.Waiting = cmp.Or(answer.Waiting, try.waiting)
 	return claimed{epoch: o.epoch, token: token, expires: expires, answer: answer}
 }
 

@@ -29,6 +29,8 @@ type ledger struct {
 	down    bool
 	hold    chan struct{} // not nil: a claim waits for it
 	panics  func(schema.Event) bool
+	waits   *Waits
+	queue   []schema.Queued
 }
 
 func (l *ledger) Credential(_ context.Context, p schema.LoginParams, _ int64) (schema.Credential, error) {
@@ -74,6 +76,36 @@ func (l *ledger) EndOrder(out schema.Outcome, done func(schema.Order, error)) {
 	go done(o, err)
 }
 
+func (l *ledger) Enqueue(_ context.Context, q schema.Queued) (schema.Order, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.err(); err != nil {
+		return schema.Order{}, err
+	}
+	l.queue, l.orders[q.Order.OrderID] = append(l.queue, q), q.Order
+	return q.Order, nil
+}
+
+func (l *ledger) NextOrders(_ context.Context, deviceID string, now int64) ([]schema.Order, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var next []schema.Order
+	for _, q := range l.queue {
+		if o := l.orders[q.Order.OrderID]; o.DeviceID == deviceID && o.State == schema.OrderQueued && q.Expires > now && len(next) < 2 {
+			next = append(next, o)
+		}
+	}
+	return next, l.err()
+}
+
+func (l *ledger) Order(_ context.Context, _ schema.Scope, id string) (schema.Order, error) {
+	return l.order(id), l.err()
+}
+
+func (l *ledger) ExpireOrders(context.Context, int64) (int64, error) { return 0, l.err() }
+
+func (l *ledger) HandOver(context.Context, int64, int64) ([]schema.Order, error) { return nil, l.err() }
+
 func (l *ledger) Record(e schema.Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -112,8 +144,9 @@ func (l *ledger) order(id string) schema.Order {
 func bubble(t *testing.T, change ...func(*Config)) (*Hub, *ledger) {
 	t.Helper()
 	l := &ledger{orders: map[string]schema.Order{}}
+	l.waits = new(Waits)
 	cfg := Config{
-		Node: schema.Node{Number: 1, Incarnation: 1}, Logins: l, Orders: l, Journal: l, Settler: l,
+		Node: schema.Node{Number: 1, Incarnation: 1}, Logins: l, Orders: l, Queue: l, Waits: l.waits, Journal: l, Settler: l,
 		Verify:    func(_ schema.Credential, p schema.LoginParams) bool { return p.Password == "t-right" },
 		Cheap:     func(string) bool { return true },
 		NewToken:  func() string { return "tt_new" },
@@ -176,8 +209,11 @@ func loggedIn(t *testing.T, h *Hub, id string) *end {
 	return e
 }
 
+// ask gives an order that waits for nothing but its outcome.
+func ask(o schema.Order, wait time.Duration) schema.Ask { return schema.Ask{Order: o, Wait: wait} }
+
 func blink(id, orderID string) schema.Order {
-	return schema.Order{OrderID: orderID, DeviceID: id, Order: "blink", Params: json.RawMessage(`{}`), By: "key:test"}
+	return schema.Order{OrderID: orderID, DeviceID: id, Order: "blink", State: schema.OrderQueued, Params: json.RawMessage(`{}`), By: "key:test"}
 }
 
 // TestF54_Panic: a panic in an effect ends one session, with 1011; its order
@@ -188,7 +224,7 @@ func TestF54_Panic(t *testing.T) {
 		bad, other := loggedIn(t, h, "1"), loggedIn(t, h, "2")
 		outcome := make(chan error, 1)
 		go func() {
-			_, err := h.GiveOrder(t.Context(), blink("1", "o1"), schema.OrderTimeout)
+			_, err := h.GiveOrder(t.Context(), ask(blink("1", "o1"), schema.OrderTimeout))
 			outcome <- err
 		}()
 		<-bad.calls
@@ -222,11 +258,11 @@ func TestF29_SlowStore(t *testing.T) {
 		h, l := bubble(t, func(c *Config) { slow.Orders = c.Orders; c.Orders = slow })
 		e := loggedIn(t, h, "1")
 		start := time.Now()
-		_, err := h.GiveOrder(t.Context(), blink("1", "o1"), schema.OrderTimeout)
+		_, err := h.GiveOrder(t.Context(), ask(blink("1", "o1"), schema.OrderTimeout))
 		if schema.KindOf(err) != schema.StoreUnavailable || time.Since(start) != schema.IntentTimeout {
 			t.Errorf("%v after %v", err, time.Since(start))
 		}
-		if _, err := h.GiveOrder(t.Context(), blink("1", "o2"), schema.OrderTimeout); schema.Public(err).Code != "device_busy" {
+		if _, err := h.GiveOrder(t.Context(), ask(blink("1", "o2"), schema.OrderTimeout)); schema.Public(err).Code != "device_busy" {
 			t.Errorf("while the store is asked: %v", err)
 		}
 		for range 6 {
@@ -268,7 +304,7 @@ func TestClerkTriesAgain(t *testing.T) {
 		e := loggedIn(t, h, "1")
 		outcome := make(chan error, 1)
 		go func() {
-			_, err := h.GiveOrder(t.Context(), blink("1", "o1"), schema.OrderTimeout)
+			_, err := h.GiveOrder(t.Context(), ask(blink("1", "o1"), schema.OrderTimeout))
 			outcome <- err
 		}()
 		r := <-e.calls
@@ -348,12 +384,12 @@ func TestFullMailbox(t *testing.T) {
 		s := &Session{hub: h, mailbox: make(chan event), done: make(chan struct{})}
 		s.live.Store(&schema.Live{})
 		h.owners["1"] = owner{s, 1}
-		_, err := h.GiveOrder(t.Context(), blink("1", "o1"), schema.OrderTimeout)
+		_, err := h.GiveOrder(t.Context(), ask(blink("1", "o1"), schema.OrderTimeout))
 		if schema.Public(err).Code != "device_busy" {
 			t.Errorf("a full mailbox: %v", err)
 		}
 		close(s.done)
-		_, err = h.GiveOrder(t.Context(), blink("1", "o1"), schema.OrderTimeout)
+		_, err = h.GiveOrder(t.Context(), ask(blink("1", "o1"), schema.OrderTimeout))
 		if c := schema.Public(err).Code; c != "device_offline" && c != "device_busy" {
 			t.Errorf("a session that has ended: %v", err)
 		}
@@ -371,7 +407,7 @@ func TestF52_Drain(t *testing.T) {
 		for i := range 20 {
 			idle = append(idle, loggedIn(t, h, fmt.Sprint(i+1)))
 		}
-		go func() { _, _ = h.GiveOrder(context.Background(), blink("0", "o1"), schema.OrderTimeout) }()
+		go func() { _, _ = h.GiveOrder(context.Background(), ask(blink("0", "o1"), schema.OrderTimeout)) }()
 		r := <-busy.calls
 		drained := make(chan struct{})
 		go func() { h.Drain(t.Context()); close(drained) }()
@@ -386,7 +422,7 @@ func TestF52_Drain(t *testing.T) {
 		if len(waits) != len(idle) {
 			t.Errorf("%d times for %d devices", len(waits), len(idle))
 		}
-		if _, err := h.GiveOrder(t.Context(), blink("0", "o2"), 0); schema.KindOf(err) != schema.Draining {
+		if _, err := h.GiveOrder(t.Context(), ask(blink("0", "o2"), 0)); schema.KindOf(err) != schema.Draining {
 			t.Errorf("a new order: %v", err)
 		}
 		r.Reply(schema.OrderResult{Status: schema.ResultSuccess})
@@ -462,7 +498,7 @@ func TestF54_PanicAnywhere(t *testing.T) {
 				bomb.where.Store(where)
 				outcome := make(chan error, 1)
 				go func() {
-					_, err := h.GiveOrder(t.Context(), blink("1", "o1"), schema.OrderTimeout)
+					_, err := h.GiveOrder(t.Context(), ask(blink("1", "o1"), schema.OrderTimeout))
 					outcome <- err
 				}()
 				select {

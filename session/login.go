@@ -130,6 +130,7 @@ func (c *core) onClaimed(ev claimed, now time.Time) {
 		c.telling.next = u
 	}
 	c.nextTelling(now)
+	c.onOrderWaits(orderWaits{ev.answer.Waiting})
 }
 
 func nonNil(s []string) []string {

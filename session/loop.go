@@ -231,7 +231,7 @@ func (s *Session) crash(reason any) {
 		switch e := e.(type) {
 		case settle:
 			s.do(e)
-		case authenticate, claimDevice, beginOrder, endOrder, checkUpload:
+		case authenticate, claimDevice, findWaiting, beginOrder, endOrder, checkUpload:
 			s.core.owed--
 		}
 	}
@@ -288,12 +288,16 @@ func (s *Session) doElsewhere(e effect) {
 	case claimDevice:
 		o := owner{s, s.login}
 		s.spawn(func(ctx context.Context) event { return s.hub.claim(ctx, o, e) }, claimRefused{errInternal})
+	case findWaiting:
+		s.spawn(func(ctx context.Context) event { return s.hub.findWaiting(ctx, e.deviceID) }, found{err: errInternal})
 	case beginOrder:
 		cfg.Orders.BeginOrder(e.in, func(err error) { s.complete(intentDone{e.in.Order.OrderID, err}) })
 	case endOrder:
 		cfg.Orders.EndOrder(e.out, func(o schema.Order, err error) { s.complete(outcomeDone{e.out, e.to, o, err}) })
 	case retryOutcome:
 		s.hub.clerk.retry(e.out)
+	case handOn:
+		s.hub.handOn(e.order)
 	case checkUpload:
 		s.spawn(func(ctx context.Context) event { return s.hub.checkUpload(ctx, e) },
 			uploadChecked{e.out, e.to, errInternal})

@@ -10,8 +10,11 @@ import (
 // flight is the one order that may be under way to a device.
 type flight struct {
 	order  schema.Order
-	ticket *ticket // nil: its caller has been answered
-	upload bool    // its file goes to this node's receiver
+	ask    schema.Ask // as it was given; zero if it has waited
+	ticket *ticket    // nil: its caller has been answered, or waits elsewhere
+	upload bool       // its file goes to this node's receiver
+	waited bool       // it was taken from the queue
+	missed bool       // nobody counts on its being sent any more
 	stage  stage
 	call   uint64
 	due    time.Time // when the present stage is over; zero: it ends by an answer that is owed
@@ -20,7 +23,8 @@ type flight struct {
 type stage uint8
 
 const (
-	intending stage = iota // the intent is being committed; nothing was sent
+	looking   stage = iota // the store is asked which order is the next (waiting.go)
+	intending              // the intent is being committed; nothing was sent
 	sent                   // the device is to answer
 	settling               // the outcome is being committed
 )
@@ -39,11 +43,22 @@ func (c *core) onOrder(ev orderRequest, now time.Time) {
 		c.refuseOrder(ev, err, now)
 		return
 	}
-	o := ev.order
-	at, due := now.UnixMilli(), now.Add(c.set.IntentTimeout+c.set.OrderTimeout)
-	o.State, o.SentTime = schema.OrderSent, &at
-	c.slot = &flight{order: o, ticket: ev.ticket, upload: ev.upload, stage: intending, due: now.Add(c.set.IntentTimeout)}
-	c.owe(beginOrder{schema.Intent{Order: o, Epoch: c.epoch, Node: c.node, BootID: c.params.BootID, Due: due.UnixMilli()}})
+	c.begin(&flight{order: ev.ask.Order, ask: ev.ask, ticket: ev.ticket, upload: ev.upload}, now)
+}
+
+// begin has the intent of an order committed. No two claims of a session have
+// one time: by that they are told apart.
+func (c *core) begin(f *flight, now time.Time) {
+	at := max(now.UnixMilli(), c.line.claimed+1)
+	c.line.claimed = at
+	f.order.State, f.order.SentTime = schema.OrderSent, &at
+	f.stage, f.due = intending, now.Add(c.set.IntentTimeout)
+	c.slot = f
+	due := now.Add(c.set.IntentTimeout + c.set.OrderTimeout)
+	c.owe(beginOrder{schema.Intent{
+		Order: f.order, Waited: f.waited, Once: f.ask.Once,
+		Epoch: c.epoch, Node: c.node, BootID: c.params.BootID, Due: due.UnixMilli(),
+	}})
 }
 
 // refusal says why no order can be taken now; nil if one can.
@@ -57,16 +72,20 @@ func (c *core) refusal(now time.Time) *schema.Error {
 		return schema.Errorf(schema.OrderRefused, "device_unknown", "the device has been silent; wait until it is online again")
 	case c.slot != nil:
 		return schema.Busy(c.slot.order, now.UnixMilli())
+	case c.line.next != nil: // it comes first
+		return schema.Busy(*c.line.next, now.UnixMilli())
 	}
 	return nil
 }
 
 var errOffline = schema.Errorf(schema.OrderRefused, "device_offline", "the device is offline")
 
+// refuseOrder leaves the line in the log, unless the order is to wait instead.
 func (c *core) refuseOrder(ev orderRequest, err *schema.Error, now time.Time) {
 	c.emit(settle{ev.ticket, nil, err})
-	e := refusedOrder(ev.order, err, now)
-	c.emit(record{e})
+	if !ev.ask.Queues(err) {
+		c.emit(record{refusedOrder(ev.ask.Order, err, now)})
+	}
 }
 
 // refusedOrder is the line that a refused order leaves; it has no record.
@@ -87,29 +106,40 @@ func (c *core) onIntentDone(ev intentDone, now time.Time) {
 	switch {
 	case ev.err != nil:
 		c.intentFailed(f, ev.err, now)
-	case c.phase != open || f.ticket == nil:
-		c.settleAs(f, schema.Outcome{State: schema.OrderCancelled, Reason: schema.ReasonNotSent}, now)
+	case c.phase != open || f.missed:
+		c.settleAs(f, notSent(f), now)
 	default:
 		c.send(f, now)
 	}
 }
 
-// intentFailed frees the slot: nothing was sent. Of a commit that may have
-// happened all the same, the clerk makes a cancelled order.
+// notSent is the outcome of an order of which no byte was sent: one that may
+// wait, waits again.
+func notSent(f *flight) schema.Outcome {
+	if f.waited || f.ask.IfOffline && !f.missed {
+		return schema.Outcome{State: schema.OrderQueued, Reason: schema.ReasonNotSent, Sent: *f.order.SentTime, Expires: f.ask.Expires}
+	}
+	return schema.Outcome{State: schema.OrderCancelled, Reason: schema.ReasonNotSent}
+}
+
+// intentFailed frees the slot: nothing was sent. A commit that may have
+// happened all the same, the clerk takes back.
 func (c *core) intentFailed(f *flight, err error, now time.Time) {
 	pub := schema.Public(err)
 	switch pub.Kind {
 	case schema.Fenced:
 		pub = errOffline
-	case schema.OrderRefused, schema.DeviceNotFound:
+	case schema.OrderRefused, schema.OrderConflict, schema.DeviceNotFound:
 	default:
 		pub = storeUnavailable(f.order)
-		c.emit(retryOutcome{c.outcome(f, schema.Outcome{State: schema.OrderCancelled, Reason: schema.ReasonNotSent}, now)})
+		f.missed = true
+		c.emit(retryOutcome{c.outcome(f, notSent(f), now)})
 	}
-	if pub.Kind != schema.StoreUnavailable {
+	if pub.Kind != schema.StoreUnavailable && pub.Kind != schema.OrderConflict && !f.waited && !f.ask.Queues(pub) {
 		c.emit(record{refusedOrder(f.order, pub, now)})
 	}
 	c.answer(f, nil, pub)
+	c.claimFailed(f, pub, now)
 	c.free(now)
 	if schema.KindOf(err) == schema.Fenced { // somebody newer owns the device
 		c.hangUp(schema.CloseTakeover, "a newer login took over", "takeover", now)
@@ -128,7 +158,9 @@ func storeUnavailable(o schema.Order) *schema.Error {
 func (c *core) send(f *flight, now time.Time) {
 	c.calls++
 	f.stage, f.call, f.due = sent, c.calls, now.Add(c.set.OrderTimeout)
-	c.emit(accept{f.ticket, f.order})
+	if f.ticket != nil {
+		c.emit(accept{f.ticket, f.order})
+	}
 	c.emit(callOrder{f.call, wireOrder(f), f.upload})
 }
 
@@ -139,7 +171,7 @@ func (c *core) onCallFailed(ev callFailed, now time.Time) {
 	case ev.call == c.telling.call:
 		c.nextTelling(now)
 	case f != nil && f.stage == sent && f.call == ev.call:
-		c.settleAs(f, schema.Outcome{State: schema.OrderCancelled, Reason: schema.ReasonNotSent}, now)
+		c.settleAs(f, notSent(f), now)
 	}
 }
 
@@ -179,7 +211,7 @@ func (c *core) onReplied(ev replied, now time.Time) {
 func (c *core) onResultOf(f *flight, resp rpc.Response, now time.Time) {
 	out := verdict(resp)
 	if f.order.Order == schema.OrderRestart && out.State == schema.OrderSucceeded {
-		c.emit(confirm{f.order.OrderID})
+		c.confirmRestart(f.order.OrderID, now)
 	}
 	if data, ok := uploadOf(f.order.Order, out); ok && f.upload {
 		f.stage, f.due = settling, time.Time{}
@@ -199,7 +231,7 @@ func (c *core) onLate(ev replied, now time.Time) {
 	delete(c.givenUp, ev.call)
 	out := verdict(ev.resp)
 	if lost.order == schema.OrderRestart && out.State == schema.OrderSucceeded {
-		c.emit(confirm{lost.orderID})
+		c.confirmRestart(lost.orderID, now)
 	}
 	out.OrderID, out.DeviceID, out.Epoch, out.Late, out.Now = lost.orderID, c.deviceID, c.epoch, true, now.UnixMilli()
 	c.settleLate(out, lost.order, nil)
@@ -279,7 +311,7 @@ func (c *core) checkSlot(now time.Time) {
 	switch f.stage {
 	case intending: // the slot stays taken until the store has answered
 		c.answer(f, nil, storeUnavailable(f.order))
-		f.due = time.Time{}
+		f.due, f.missed = time.Time{}, true
 	case sent:
 		c.timeOut(f, now)
 	}
@@ -335,6 +367,7 @@ func (c *core) onOutcomeDone(ev outcomeDone, now time.Time) {
 	} else {
 		c.answer(f, &ev.record, orderError(ev.record))
 	}
+	c.waitAgain(f, ev, now)
 	c.free(now)
 }
 
@@ -398,12 +431,17 @@ func outcomeOf(res schema.OrderResult) schema.Outcome {
 func orderError(o schema.Order) error {
 	var e *schema.Error
 	switch o.State {
-	case schema.OrderSucceeded, schema.OrderSent:
+	case schema.OrderSucceeded, schema.OrderSent, schema.OrderQueued:
 		return nil
 	case schema.OrderStateFail:
 		e = schema.Errorf(schema.OrderFailed, "order_failed", "the device says: %s", o.Message)
 	case schema.OrderCancelled:
-		e = schema.Errorf(schema.OrderRefused, "device_offline", "the device went offline before the order was sent")
+		e = schema.Errorf(schema.OrderRefused, "order_cancelled", "the order was cancelled before it was sent")
+		if o.Reason != nil && *o.Reason == schema.ReasonNotSent {
+			e = schema.Errorf(schema.OrderRefused, "device_offline", "the device went offline before the order was sent")
+		}
+	case schema.OrderExpired:
+		e = schema.Errorf(schema.OrderRefused, "order_expired", "the order waited for the device until its time was over; it was not sent")
 	case schema.OrderStateLost:
 		e = schema.Errorf(schema.OrderUnknown, "device_disconnected", "the connection was lost before the device answered; order_query shows a result that comes later")
 		if o.Reason != nil && *o.Reason == schema.ReasonTimeout {

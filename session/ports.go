@@ -30,6 +30,19 @@ type Orders interface {
 	EndOrder(out schema.Outcome, done func(schema.Order, error))
 }
 
+// Queue is the store's queue of orders that wait for their devices. All three
+// wait for the store.
+type Queue interface {
+	// Enqueue stores an order behind those that wait for its device. MaxQueued
+	// are there already: schema.ErrQueueFull; its Once was used: schema.ErrOrderKnown.
+	Enqueue(ctx context.Context, q schema.Queued) (schema.Order, error)
+	// NextOrders are the orders that wait for a device longest, two at most,
+	// without those whose time is over.
+	NextOrders(ctx context.Context, deviceID string, now int64) ([]schema.Order, error)
+	// Order is an order's record as it now is.
+	Order(ctx context.Context, sc schema.Scope, orderID string) (schema.Order, error)
+}
+
 // Journal takes what nobody waits for. Its calls never block; what a store
 // that is down for long makes it drop is counted and told as events_lost.
 type Journal interface {
@@ -49,8 +62,14 @@ type Uploads interface {
 	Complete(ctx context.Context, orderID string, data schema.UploadData, now time.Time) error
 }
 
-// Settler settles what no session owns: overdue orders, restarts that no new
-// boot has proven.
+// Settler settles what no session owns.
 type Settler interface {
+	// Settle ends overdue orders and restarts that no new boot has proven.
 	Settle(ctx context.Context, now int64, grace, restartWindow time.Duration) error
+	// ExpireOrders ends the orders that have waited for too long, and says when
+	// the next one will have; 0 is never.
+	ExpireOrders(ctx context.Context, now int64) (next int64, err error)
+	// HandOver lists orders that wait though this node has their device online
+	// and carrying out nothing, one a device.
+	HandOver(ctx context.Context, node, now int64) ([]schema.Order, error)
 }

@@ -348,7 +348,7 @@ func (w *world) giveOrder(who int) {
 	w.tickets[t] = o.OrderID
 	core := &w.conns[who].core
 	free := core.phase == open && core.slot == nil && core.state == schema.Online
-	w.step(who, orderRequest{ticket: t, order: o})
+	w.step(who, orderRequest{ticket: t, ask: schema.Ask{Order: o}})
 	if free == (w.settled[t] > 0) {
 		w.fail("an order came to a device that is free: %v, and was refused: %v", free, !free)
 	}

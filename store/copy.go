@@ -26,7 +26,7 @@ var copiedTables = []copiedTable{
 	{name: "relations", columns: "device_id, group_id, created_time"},
 	{name: "api_keys", columns: "key_id, name, hash, role, group_ids, created_time, revoked_time"},
 	{name: "orders", columns: `order_id, device_id, name, is_inner, params, state, reason, late, verified, message, data, actor,
-		created_time, sent_time, ended_time, due_time, epoch, node, boot_id`},
+		created_time, sent_time, ended_time, due_time, epoch, node, boot_id, queue_pos, expires_time, once_owner, once_key, once_hash`},
 	{name: "logfiles", columns: "order_id, device_id, bytes, sha256, created_time"},
 	{name: "event_seq", columns: "device_id, seq"},
 	{name: "events", columns: "device_id, seq, pos, at, kind, outcome, actor, detail"},

@@ -182,7 +182,7 @@ func TestCopy_EmptySource(t *testing.T) {
 			tables, err := Copy(t.Context(), from, to, nil)
 			must(t, err)
 			for _, c := range tables {
-				equal(t, c.Table, c.Target.Rows, map[string]int64{"counters": 2}[c.Table])
+				equal(t, c.Table, c.Target.Rows, map[string]int64{"counters": 3}[c.Table])
 			}
 		}
 		addDevice(t, openURL(t, to, Options{}), "1")

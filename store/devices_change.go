@@ -8,12 +8,16 @@ import (
 )
 
 // ownerColumns follow deviceColumns where a change needs them.
-const ownerColumns = `d.owner_epoch, d.credential_version, d.update_version, d.told_version`
+const ownerColumns = `d.owner_epoch, d.credential_version, d.update_version, d.told_version,
+	EXISTS (SELECT 1 FROM orders q WHERE q.device_id = d.device_id AND q.state = 'queued')`
 
 // owned are a device's ownerColumns.
-type owned struct{ epoch, credential, update, told int64 }
+type owned struct {
+	epoch, credential, update, told int64
+	waited                          bool // an order waits for it
+}
 
-func (o *owned) dest() []any { return []any{&o.epoch, &o.credential, &o.update, &o.told} }
+func (o *owned) dest() []any { return []any{&o.epoch, &o.credential, &o.update, &o.told, &o.waited} }
 
 // updateAnswer is what UpdateDevice returns.
 type updateAnswer struct {
@@ -149,7 +153,7 @@ func (s *Store) SetPassword(ctx context.Context, sc schema.Scope, deviceID, pass
 }
 
 // DeleteDevice removes the device, its relations and its credential. Its log
-// and its orders stay; the log ends with why.
+// and its orders stay; those that wait are cancelled, and the log says why.
 func (s *Store) DeleteDevice(ctx context.Context, sc schema.Scope, deviceID, by string, now int64) error {
 	_, err := change(ctx, s, func(t *tx) (struct{}, error) {
 		return struct{}{}, t.deleteDevice(sc, deviceID, by, now)
@@ -170,6 +174,9 @@ func (t *tx) deleteDevice(sc schema.Scope, deviceID, by string, now int64) error
 		t.disconnected(deviceID, "deleted", o.epoch, now)
 	}
 	t.updated(deviceID, by, "delete", now)
+	if _, err := t.cancelWaiting("device_id", deviceID, schema.ReasonDeleted, by, now); err != nil {
+		return err
+	}
 	if _, err := t.exec("DELETE FROM status_history WHERE device_id = $1", deviceID); err != nil {
 		return err
 	}

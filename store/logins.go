@@ -52,7 +52,21 @@ type claimable struct {
 // c.BootID proves.
 func (s *Store) Claim(ctx context.Context, c schema.Claim) (schema.Claimed, error) {
 	claimed := new(schema.Claimed)
-	return await(ctx, s, claimed, claimOp(ctx, c, claimed))
+	a, err := await(ctx, s, claimed, claimOp(ctx, c, claimed))
+	if err == nil && a.Waiting != nil {
+		a.Waiting = s.firstOrder(ctx, c)
+	}
+	return a, err
+}
+
+// firstOrder is the order that waits longest for a device that was claimed. If
+// it cannot be read, the clerk hands it over.
+func (s *Store) firstOrder(ctx context.Context, c schema.Claim) *schema.Order {
+	next, err := s.NextOrders(ctx, c.DeviceID, c.Now)
+	if err != nil || len(next) == 0 {
+		return nil
+	}
+	return &next[0]
 }
 
 func claimOp(ctx context.Context, c schema.Claim, claimed *schema.Claimed) *op {
@@ -87,6 +101,9 @@ func (t *tx) claim(claims []claiming) error {
 		t.loggedIn(c.Claim)
 		if c.was.update > c.was.told {
 			c.claimed.Update = updateOf(c.was.Device, c.was.update)
+		}
+		if c.was.waited {
+			c.claimed.Waiting = new(schema.Order) // Claim reads which
 		}
 	}
 	return t.openOrders(claims)

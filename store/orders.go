@@ -3,6 +3,7 @@ package store
 import (
 	"database/sql"
 	"encoding/json"
+	"errors"
 
 	"github.com/edgetether/tether/schema"
 )
@@ -33,6 +34,10 @@ type intent struct {
 // is called once, on the writer's goroutine. Given the same intent again, it
 // succeeds again.
 func (s *Store) BeginOrder(in schema.Intent, done func(error)) {
+	if in.Waited || in.Once.Key != "" {
+		s.writer.submit(&op{apply: func(t *tx) error { return t.beginAlone(in) }, done: done})
+		return
+	}
 	s.writer.submit(&op{
 		touches: []string{in.Order.DeviceID, in.Order.OrderID},
 		join:    func(r *run, at *result) { r.intents = append(r.intents, intent{at, in}) },
@@ -74,12 +79,15 @@ const intentColumns = `id TEXT, device TEXT, name TEXT, inner_order BOOLEAN, par
 
 func intentRow(in schema.Intent) []any {
 	o := in.Order
-	params := string(o.Params)
-	if params == "" {
-		params = "{}"
-	}
-	return []any{o.OrderID, o.DeviceID, o.Order, o.IsInner, params, o.By,
+	return []any{o.OrderID, o.DeviceID, o.Order, o.IsInner, paramsText(o), o.By,
 		o.CreatedTime, o.SentTime, in.Due, in.Epoch, in.Node, in.BootID}
+}
+
+func paramsText(o schema.Order) string {
+	if len(o.Params) == 0 {
+		return "{}"
+	}
+	return string(o.Params)
 }
 
 // begun leaves the event of an order that is sent.
@@ -97,23 +105,32 @@ func (t *tx) begun(o schema.Order) {
 // refuseOrder says why nothing was inserted: no ownership, the same order
 // again, or another one in flight.
 func (t *tx) refuseOrder(in schema.Intent) error {
+	sent, err := t.inFlight(in)
+	switch {
+	case err != nil || sent == nil:
+		return orElse(err, errOrderExists)
+	case sent.OrderID == in.Order.OrderID:
+		return nil
+	}
+	return schema.Busy(*sent, in.Order.CreatedTime)
+}
+
+// inFlight is the order of in's device that is sent, or nil; an error if
+// in.Epoch does not own the device.
+func (t *tx) inFlight(in schema.Intent) (*schema.Order, error) {
 	var epoch int64
 	err := t.row("SELECT owner_epoch FROM devices WHERE device_id = $1", in.Order.DeviceID).Scan(&epoch)
 	if _, err := one(epoch, err, schema.ErrDeviceNotFound); err != nil {
-		return err
+		return nil, err
 	}
 	if epoch != in.Epoch {
-		return schema.ErrFenced
+		return nil, schema.ErrFenced
 	}
-	row := t.row("SELECT "+orderColumns+" FROM orders WHERE device_id = $1 AND state = 'sent'", in.Order.DeviceID)
-	sent, err := scanOrder(row)
-	if sent, err = one(sent, err, errOrderExists); err != nil {
-		return err
+	sent, err := scanOrder(t.row("SELECT "+orderColumns+" FROM orders WHERE device_id = $1 AND state = 'sent'", in.Order.DeviceID))
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
 	}
-	if sent.OrderID == in.Order.OrderID {
-		return nil
-	}
-	return schema.Busy(sent, in.Order.CreatedTime)
+	return &sent, err
 }
 
 var errOrderExists = schema.Errorf(schema.OrderRefused, "order_exists", "an order with this id has ended already")
@@ -130,7 +147,7 @@ type outcome struct {
 // it now is.
 func (s *Store) EndOrder(out schema.Outcome, done func(schema.Order, error)) {
 	var o schema.Order
-	s.writer.submit(&op{
+	end := &op{
 		touches: []string{out.DeviceID, out.OrderID},
 		join:    func(r *run, at *result) { r.outcomes = append(r.outcomes, outcome{at, out, &o}) },
 		done: func(err error) {
@@ -139,7 +156,11 @@ func (s *Store) EndOrder(out schema.Outcome, done func(schema.Order, error)) {
 			}
 			done(o, err)
 		},
-	})
+	}
+	if out.State == schema.OrderQueued {
+		end.join, end.apply = nil, func(t *tx) (err error) { o, err = t.requeue(out); return err }
+	}
+	s.writer.submit(end)
 }
 
 // endOrders' condition is the compare and set: it touches an order only in a
@@ -149,7 +170,7 @@ func (s *Store) EndOrder(out schema.Outcome, done func(schema.Order, error)) {
 func (t *tx) endOrders(outcomes []outcome) error {
 	rows := make([][]any, len(outcomes))
 	for i, out := range outcomes {
-		rows[i] = []any{out.OrderID, out.DeviceID, out.State, sql.NullString{String: out.Reason, Valid: out.Reason != ""},
+		rows[i] = []any{out.OrderID, out.DeviceID, out.State, nullable(out.Reason),
 			out.Message, rawText(out.Data), out.Now, out.Late, known(out.State)}
 	}
 	orders, err := forRows(t, `id TEXT, device TEXT, becomes TEXT, why TEXT, says TEXT, brings TEXT,
@@ -193,6 +214,9 @@ func authorOf(s schema.OrderState) string {
 	}
 	return byServer
 }
+
+// nullable is text that is NULL if it is empty.
+func nullable(text string) sql.NullString { return sql.NullString{String: text, Valid: text != ""} }
 
 // ended leaves the event of an order's outcome.
 func (t *tx) ended(o schema.Order, by string, now int64) {

@@ -272,24 +272,6 @@ func TestSettle_OverdueSent(t *testing.T) {
 	})
 }
 
-func TestSettle_OverdueQueuedExpires(t *testing.T) {
-	each(t, func(t *testing.T) {
-		s := ready(t)
-		_, err := s.engine.write.ExecContext(t.Context(), `INSERT INTO orders (order_id, device_id, name, is_inner, params,
-		state, actor, created_time, due_time) VALUES ('q', '1', 'blink', FALSE, '{}', 'queued', 'key:x', 1, $1)`, start)
-		must(t, err)
-		for _, c := range []struct {
-			now  int64
-			want schema.OrderState
-		}{{start, schema.OrderQueued}, {start + 1, schema.OrderExpired}} {
-			must(t, s.Settle(t.Context(), c.now, time.Second, schema.RestartWindow))
-			o, err := s.Order(t.Context(), all, "q")
-			must(t, err)
-			equal(t, "state", o.State, c.want)
-		}
-	})
-}
-
 func TestSettle_RestartNotVerified(t *testing.T) {
 	each(t, func(t *testing.T) {
 		window := schema.RestartWindow.Milliseconds()

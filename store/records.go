@@ -8,13 +8,15 @@ import (
 
 // Order finds an order's record. With a limited scope, its device must be there.
 func (s *Store) Order(ctx context.Context, sc schema.Scope, orderID string) (schema.Order, error) {
+	return read(ctx, s, func(r querier) (schema.Order, error) { return orderIn(r, sc, orderID) })
+}
+
+func orderIn(r querier, sc schema.Scope, orderID string) (schema.Order, error) {
 	var q query
 	q.add("SELECT "+orderColumns+" FROM orders WHERE order_id = ?", orderID)
 	q.within(sc, "orders.device_id")
-	return read(ctx, s, func(r querier) (schema.Order, error) {
-		o, err := scanOrder(r.row(q.text.String(), q.args...))
-		return one(o, err, schema.ErrOrderNotFound)
-	})
+	o, err := scanOrder(r.row(q.text.String(), q.args...))
+	return one(o, err, schema.ErrOrderNotFound)
 }
 
 // ListOrders lists a device's orders, newest first; also those of a deleted

@@ -14,16 +14,12 @@ import (
 const sweep = 1000
 
 // Settle is the clerk's sweep over what no session settled: a sent order whose
-// due time passed more than grace ago becomes unknown, a queued one whose time
-// is over expires, and a restart that no new boot proved within restartWindow
-// is marked as not verified. All of it is by compare and set, and may run
+// due time passed more than grace ago becomes unknown, and a restart that no
+// new boot proved within restartWindow is marked as not verified. All of it is by compare and set, and may run
 // beside sessions, which settle most orders themselves: grace leaves them time.
 func (s *Store) Settle(ctx context.Context, now int64, grace, restartWindow time.Duration) error {
 	_, err := change(ctx, s, func(t *tx) (struct{}, error) {
 		if err := t.settle(overdueSent, schema.OrderStateLost, schema.ReasonTimeout, now-grace.Milliseconds(), now); err != nil {
-			return struct{}{}, err
-		}
-		if err := t.settle(overdueQueued, schema.OrderExpired, schema.ReasonNotSent, now, now); err != nil {
 			return struct{}{}, err
 		}
 		return struct{}{}, t.unverified(now, now-restartWindow.Milliseconds())
@@ -36,10 +32,10 @@ const (
 	overdueSent = `UPDATE orders SET state = $1, reason = $2, ended_time = $3 WHERE order_id IN
 		(SELECT order_id FROM orders WHERE state = 'sent' AND due_time < $4 LIMIT $5) RETURNING ` + orderColumns
 	overdueQueued = `UPDATE orders SET state = $1, reason = $2, ended_time = $3 WHERE order_id IN
-		(SELECT order_id FROM orders WHERE state = 'queued' AND due_time < $4 LIMIT $5) RETURNING ` + orderColumns
+		(SELECT order_id FROM orders WHERE state = 'queued' AND due_time <= $4 LIMIT $5) RETURNING ` + orderColumns
 )
 
-// settle ends the orders that were due before a time.
+// settle ends the orders that were due before a time, or if they waited, at it.
 func (t *tx) settle(text string, to schema.OrderState, reason string, before, now int64) error {
 	rows, err := t.rows(text, to, reason, now, before, sweep)
 	orders, err := collect(rows, err, scanOrder)

@@ -63,6 +63,7 @@ type service struct {
 	secrets  store.Secrets
 	newID    func() string
 	hub      *session.Hub
+	waits    session.Waits
 	handler  http.Handler
 	receiver *logdrop.Receiver // nil: no logs are received
 	taken    chan error        // told that another server has taken this one's place
@@ -90,7 +91,7 @@ func newService(ctx context.Context, c serviceConfig) (s *service, err error) {
 		return s, err
 	}
 	s.store, err = store.Open(ctx, c.database, store.Options{
-		Migrate: true, Check: damageTime, OnEvents: c.onEvents, OnTaken: func(err error) { s.taken <- err }, Log: s.logStore,
+		Migrate: true, Check: damageTime, OnEvents: s.committed(c.onEvents), OnTaken: func(err error) { s.taken <- err }, Log: s.logStore,
 	})
 	if errors.Is(err, store.ErrDamaged) {
 		return s, fmt.Errorf("%w\nNothing was started. \"tether db check --database %s\" tells all that is wrong; "+
@@ -111,6 +112,16 @@ func newService(ctx context.Context, c serviceConfig) (s *service, err error) {
 	s.wg.Go(func() { s.hub.Run(s.ctx) })
 	s.wg.Go(func() { newRetention(c.keep, s.store, s.log).run(s.ctx) })
 	return s, nil
+}
+
+// committed tells of events those who wait for orders, and more.
+func (s *service) committed(more func([]schema.Event)) func([]schema.Event) {
+	return func(events []schema.Event) {
+		s.waits.Committed(events)
+		if more != nil {
+			more(events)
+		}
+	}
 }
 
 func (s *service) logStore(msg string, err error) { s.log.Warn(msg, "error", err) }
@@ -162,7 +173,7 @@ func (s *service) hubConfig(c serviceConfig, node schema.Node) session.Config {
 	h := session.Config{
 		Settings: session.Settings{StatusSample: c.statusSample, Discover: schema.OpenRPCDevice},
 		Node:     node,
-		Logins:   s.store, Orders: s.store, Journal: s.store, Settler: s.store,
+		Logins:   s.store, Orders: s.store, Queue: s.store, Waits: &s.waits, Journal: s.store, Settler: s.store,
 		Verify: s.secrets.Verify, Cheap: store.IsCheap, NewToken: s.secrets.NewToken, HashToken: s.secrets.HashToken,
 		MessageRate: c.messageRate, RestartWindow: c.restartWindow, Origins: c.origins, Log: s.log,
 	}
@@ -177,7 +188,7 @@ func (s *service) hubConfig(c serviceConfig, node schema.Node) session.Config {
 
 func (s *service) apiConfig(c serviceConfig) northapi.Config {
 	a := northapi.Config{
-		Devices: s.store, Groups: s.store, Relations: s.store, Records: s.store, Keys: s.store,
+		Devices: s.store, Groups: s.store, Relations: s.store, Records: s.store, Orders: s.store, Keys: s.store,
 		Sessions: s.hub, Secrets: s.secrets, NewID: s.newID, Ready: s.store.Ready, Draining: s.draining,
 		AuthOff: c.authOff, Southbound: s.hub, Version: version(),
 		Log: func(route string, err error) { s.log.Error("request failed", "route", route, "error", err) },
