@@ -90,7 +90,7 @@ func TestFixedErrors(t *testing.T) {
 	seen := map[string]bool{}
 	for _, e := range []*Error{
 		ErrLoginFailed, ErrLoginRequired, ErrAlreadyLoggedIn, ErrFenced, ErrDeviceNotFound, ErrGroupNotFound,
-		ErrRelationNotFound, ErrOrderNotFound, ErrNotWaiting, ErrOrderKnown, ErrOtherOrder, ErrQueueFull, ErrKeyNotFound, ErrFileNotFound, ErrDraining, ErrStoreUnavailable,
+		ErrRelationNotFound, ErrOrderNotFound, ErrNotFirst, ErrOrderKnown, ErrOtherOrder, ErrQueueFull, ErrKeyNotFound, ErrFileNotFound, ErrDraining, ErrStoreUnavailable,
 	} {
 		if e.Kind == Internal || !word.MatchString(e.Code) || seen[e.Code] || e.Message == "" || strings.Contains(e.Message, "\n") {
 			t.Errorf("%+v", e)

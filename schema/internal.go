@@ -84,7 +84,7 @@ type Queued struct {
 // refused as Fenced if Epoch does not own the device any more, as OrderRefused
 // (device_busy) if another order of the device is sent, and as ErrOrderKnown if
 // its Once was used. One that Waited is the claim of a queued order, and is
-// refused as ErrNotWaiting if that is cancelled, expired or taken.
+// refused as ErrNotFirst if that waits no more, or another one longer.
 type Intent struct {
 	Order  Order
 	Waited bool

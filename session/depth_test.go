@@ -2,4 +2,9 @@
 
 package session
 
-const fullDepth = 5
+// Lengths of the tests of the core.
+const (
+	fullDepth  = 5
+	someOrders = 200_000
+	soakOrders = 10_000_000
+)

@@ -13,7 +13,7 @@ import (
 
 // mutants are small faults put into the core on purpose, one at a time: a
 // comparison turned, a reset left out, an id not compared. Each must be caught
-// by the sequences, or those prove nothing.
+// by the sequences and by the simulation, or those prove nothing.
 var mutants = []struct{ what, file, old, new string }{
 	{"a reply at the deadline wins", "order.go", "if !now.Before(f.due) { // the deadline", "if now.After(f.due) { // the deadline"},
 	{"a reply is not matched by its call", "order.go", "f.stage == sent && f.call == ev.call:\n\t\tif !now", "f.stage == sent:\n\t\tif !now"},
@@ -40,6 +40,17 @@ var mutants = []struct{ what, file, old, new string }{
 	{"a claim opens a session that has ended", "login.go", "\tif c.phase != claiming {\n\t\tc.giveUp", "\tif false {\n\t\tc.giveUp"},
 	{"a session hangs up twice", "core.go", "\tif c.phase == closing {\n\t\treturn\n\t}\n\tc.emit(hangUp", "\tc.emit(hangUp"},
 	{"a wrong secret is claimed with", "login.go", "\t\tc.logRefusal(schema.KindOf(ev.err), now)\n\t}\n\tc.refuseLogin(ev.err, now)", "\t\tc.logRefusal(schema.KindOf(ev.err), now)\n\t}"},
+	{"what waits is not taken", "core.go", "\tc.takeWaiting(now)\n", ""},
+	{"an order overtakes those that wait", "order.go", "case c.line.next != nil:", "case false:"},
+	{"what waited is cancelled if it cannot be sent", "order.go", "if f.waited || f.ask.IfOffline", "if f.ask.IfOffline"},
+	{"a claim is taken back by another name", "order.go", "Sent: *f.order.SentTime,", ""},
+	{"what waits again is not told to the next session", "waiting.go", "\t\tc.emit(handOn{ev.record})\n", ""},
+	{"what waits again is forgotten", "waiting.go", "\tc.onOrderWaits(orderWaits{&o})\n", ""},
+	{"what waits is looked for on behalf of a silent device", "waiting.go", "c.state == schema.Online && c.drain == nil\n}", "c.drain == nil\n}"},
+	{"what was found is claimed on a connection that is gone", "waiting.go", "len(ev.orders) > 0 && c.phase == open && c.state == schema.Online", "len(ev.orders) > 0 && c.state == schema.Online"},
+	{"what waits is not heard of at login", "login.go", "\tc.onOrderWaits(orderWaits{ev.answer.Waiting})\n", ""},
+	{"the second that waits is forgotten", "waiting.go", "\t\tc.onOrderWaits(orderWaits{&ev.orders[0]})\n", ""},
+	{"an intent that came too late is sent", "order.go", "f.due, f.missed = time.Time{}, true", "f.due = time.Time{}"},
 	{"a session ends while the store owes it an answer", "core.go", "return c.phase == closing && c.owed == 0", "return c.phase == closing"},
 }
 
@@ -47,20 +58,24 @@ func TestMutantsAreCaught(t *testing.T) {
 	for _, m := range mutants {
 		t.Run(m.what, func(t *testing.T) {
 			t.Parallel()
-			out, err := runMutant(t, m.file, m.old, m.new)
-			if err == nil {
-				t.Errorf("not caught:\n%s", out)
+			overlay := seedFault(t, m.file, m.old, m.new)
+			for by, run := range map[string][]string{
+				"sequence_test.go": {"-run", "AllSequences", ".", "-depth", "4"},
+				"simulate_test.go": {"-run", "SimulatedOrders", ".", "-orders", "200000"},
+			} {
+				args := append([]string{"test", "-vet=off", "-overlay", overlay}, run...)
+				out, err := exec.Command("go", args...).CombinedOutput()
+				if err == nil || !strings.Contains(string(out), by) {
+					t.Errorf("not caught in %s:\n%s", by, out)
+				}
+				t.Log(firstTrouble(string(out)))
 			}
-			if !strings.Contains(out, "after [") && !strings.Contains(out, "world") && !strings.Contains(out, "sequence_test.go") {
-				t.Errorf("not caught by the sequences, but by:\n%s", out)
-			}
-			t.Log(firstTrouble(out))
 		})
 	}
 }
 
-// runMutant runs the sequences with one file of the package replaced.
-func runMutant(t *testing.T, file, from, to string) (string, error) {
+// seedFault makes the overlay in which one file of the package is replaced.
+func seedFault(t *testing.T, file, from, to string) (overlay string) {
 	src, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -77,16 +92,15 @@ func runMutant(t *testing.T, file, from, to string) (string, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{abs: mutated}})
+	replaced, err := json.Marshal(map[string]any{"Replace": map[string]string{abs: mutated}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	list := filepath.Join(dir, "overlay.json")
-	if err := os.WriteFile(list, overlay, 0o600); err != nil {
+	overlay = filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(overlay, replaced, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.Command("go", "test", "-vet=off", "-overlay", list, "-run", "AllSequences", ".", "-depth", "4").CombinedOutput()
-	return string(out), err
+	return overlay
 }
 
 func firstTrouble(out string) string {

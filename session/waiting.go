@@ -73,8 +73,8 @@ func (c *core) onFound(ev found, now time.Time) {
 	c.drainIfFree(now)
 }
 
-// claimFailed goes on to the next order, if the one that was to be claimed
-// waits no more; otherwise it is tried again.
+// claimFailed looks again at once, if the order that was to be claimed is not
+// the first any more; otherwise after a while.
 func (c *core) claimFailed(f *flight, err *schema.Error, now time.Time) {
 	if !f.waited {
 		return

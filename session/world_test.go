@@ -32,14 +32,21 @@ type world struct {
 	tickets map[*ticket]string
 	settled map[*ticket]int
 	retries []schema.Outcome
-	owner   int   // connection that the hub holds; -1 is none
-	owns    int64 // its epoch
-	epochs  int64
-	stored  int64 // the owner's epoch in the store
-	online  bool  // in the store
-	log     []schema.EventKind
-	orderN  int
-	trouble string
+	// queueing worlds have orders that wait: queue, the first of them first.
+	queueing bool
+	lasting  bool            // as long as it likes: no bound on orders
+	pick     func(n int) int // chooses one of n; nil: the newest
+	queue    []string
+	claims   map[string]schema.Intent // of the orders that are sent
+	owner    int                      // connection that the hub holds; -1 is none
+	owns     int64                    // its epoch
+	epochs   int64
+	stored   int64 // the owner's epoch in the store
+	online   bool  // in the store
+	log      []schema.EventKind
+	logged   int // lines of the log that were looked at
+	orderN   int
+	trouble  string
 }
 
 // conn is one connection, with all that is on its way to or from its core.
@@ -47,6 +54,7 @@ type conn struct {
 	core     core
 	loggedIn bool // a login was sent
 	auth     bool // a check is owed
+	looks    int  // at the queue, that are owed
 	claim    int64
 	taken    bool // a takeover is on its way to it
 	gone     bool // the connection is closed
@@ -74,7 +82,7 @@ func newWorld() *world {
 	w := &world{
 		now: time.UnixMilli(1_800_000_000_000), owner: -1,
 		orders: map[string]schema.Order{}, said: map[string]string{}, sends: map[string]int{},
-		tickets: map[*ticket]string{}, settled: map[*ticket]int{},
+		tickets: map[*ticket]string{}, settled: map[*ticket]int{}, claims: map[string]schema.Intent{},
 	}
 	for i := range w.conns {
 		w.conns[i].core = newCore(&simSettings, 1, "10.0.0.7", w.now)
@@ -87,6 +95,7 @@ func (w *world) clone() *world {
 	c.orders, c.said, c.sends = maps.Clone(w.orders), maps.Clone(w.said), maps.Clone(w.sends)
 	c.tickets, c.settled = maps.Clone(w.tickets), maps.Clone(w.settled)
 	c.retries, c.log = slices.Clone(w.retries), slices.Clone(w.log)
+	c.queue, c.claims = slices.Clone(w.queue), maps.Clone(w.claims)
 	for i := range c.conns {
 		n := &c.conns[i]
 		n.core.effects = nil
@@ -135,11 +144,16 @@ const (
 	mAtDeadline    = "reply at the deadline"
 	mDead          = "calls fail"
 	mClose         = "connection lost"
+	mQueue         = "queued"
+	mCancel        = "cancelled"
+	mExpire        = "expired"
+	mFound         = "found"
+	mFoundFail     = "look failed"
 )
 
 var alphabet = []string{mLogin, mPing, mUpload, mAuthOK, mAuthBad, mClaim, mClaimFail, mTakeover, mStop, mDrain, mOrder,
 	mIntent, mIntentFail, mIntentUnknown, mReplyOK, mReplyFail, mReplyLast, mReplyTwice, mOutcome, mOutcomeFail, mTick,
-	mEarlyTick, mAtDeadline, mDead, mClose}
+	mEarlyTick, mAtDeadline, mDead, mClose, mQueue, mCancel, mExpire, mFound, mFoundFail}
 
 func (w *world) enabled(m move) bool {
 	c := &w.conns[m.who]
@@ -175,9 +189,18 @@ func (w *world) enabled(m move) bool {
 		return !c.gone && !c.dead && c.core.slot != nil
 	case mClose:
 		return !c.gone
+	case mQueue:
+		return w.queueing && m.who == 0 && (w.orderN < maxOrders || w.lasting && len(w.queue) < schema.MaxQueued)
+	case mCancel, mExpire:
+		return m.who == 0 && w.first() != ""
+	case mFound, mFoundFail:
+		return c.looks > 0
 	}
 	return false
 }
+
+// maxOrders bounds what a sequence adds to the queue.
+const maxOrders = 3
 
 // play makes a move; trouble says what it showed to be wrong.
 func (w *world) play(m move) {
@@ -216,7 +239,7 @@ func (w *world) play(m move) {
 	case mOrder:
 		w.giveOrder(m.who)
 	case mTick:
-		w.now = c.core.deadline()
+		w.now = later(w.now, c.core.deadline())
 		w.step(m.who, tick{})
 	case mEarlyTick:
 		at := c.core.deadline()
@@ -229,9 +252,22 @@ func (w *world) play(m move) {
 	case mClose:
 		c.gone, c.calls = true, nil
 		w.step(m.who, ended{"reset"})
+	case mQueue:
+		w.queueOrder()
+	case mCancel:
+		w.endWaiting(schema.OrderCancelled)
+	case mExpire:
+		w.endWaiting(schema.OrderExpired)
 	default:
 		w.playStore(m)
 	}
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 func (w *world) mustClose(m move) {
@@ -244,6 +280,10 @@ func (w *world) mustClose(m move) {
 func (w *world) playStore(m move) {
 	c := &w.conns[m.who]
 	switch m.what {
+	case mFound:
+		w.answerLook(m.who, nil)
+	case mFoundFail:
+		w.answerLook(m.who, schema.ErrStoreUnavailable)
 	case mIntent:
 		in := pop(&c.intents)
 		w.step(m.who, intentDone{in.Order.OrderID, w.commitIntent(in)})
@@ -267,7 +307,7 @@ func (w *world) playStore(m move) {
 			w.fail("a second reply to %s counts", c.answer.orderID)
 		}
 	case mAtDeadline:
-		w.now = c.core.slot.due
+		w.now = later(w.now, c.core.slot.due)
 		w.reply(m.who, len(c.calls)-1, true)
 	case mOutcome:
 		e := pop(&c.outcomes)
@@ -277,6 +317,20 @@ func (w *world) playStore(m move) {
 		e := pop(&c.outcomes)
 		w.step(m.who, outcomeDone{e.out, e.to, schema.Order{}, schema.ErrStoreUnavailable})
 	}
+}
+
+// answerLook answers a core that asked which orders wait longest.
+func (w *world) answerLook(who int, err error) {
+	w.conns[who].looks--
+	if err != nil {
+		w.step(who, found{err: err})
+		return
+	}
+	var first []schema.Order
+	for _, id := range w.queue[:min(2, len(w.queue))] {
+		first = append(first, w.orders[id])
+	}
+	w.step(who, found{orders: first})
 }
 
 func pop[T any](s *[]T) T {
@@ -326,10 +380,14 @@ func (w *world) say(orderID string, ok bool) {
 	}
 }
 
-// handIn hands in the newest order's result; what the device has not been
-// given it cannot hand in.
+// handIn hands in an order's result; what the device has not been given it
+// cannot hand in.
 func (w *world) handIn(who int) {
-	id, status := fmt.Sprint("o", w.orderN), schema.ResultSuccess
+	newest := w.orderN
+	if w.pick != nil && newest > 0 {
+		newest = 1 + w.pick(newest)
+	}
+	id, status := fmt.Sprint("o", newest), schema.ResultSuccess
 	if w.sends[id] == 0 {
 		id = "unknown"
 	} else {
@@ -347,10 +405,15 @@ func (w *world) giveOrder(who int) {
 	t := newTicket()
 	w.tickets[t] = o.OrderID
 	core := &w.conns[who].core
-	free := core.phase == open && core.slot == nil && core.state == schema.Online
-	w.step(who, orderRequest{ticket: t, ask: schema.Ask{Order: o}})
-	if free == (w.settled[t] > 0) {
-		w.fail("an order came to a device that is free: %v, and was refused: %v", free, !free)
+	free := core.phase == open && core.slot == nil && core.state == schema.Online && core.drain == nil && core.line.next == nil
+	first := w.first()
+	w.step(who, orderRequest{ticket: t, ask: schema.Ask{Order: o, IfOffline: w.queueing}})
+	taken := w.settled[t] == 0
+	if free != taken {
+		w.fail("an order came to a device that is free: %v, and was taken: %v", free, taken)
+	}
+	if taken && first != "" {
+		w.fail("%s overtook %s, which waits", o.OrderID, first)
 	}
 }
 

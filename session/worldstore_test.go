@@ -1,6 +1,7 @@
 package session
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/edgetether/tether/schema"
@@ -24,7 +25,69 @@ func (w *world) commitClaim(who int) {
 		w.conns[w.owner].taken = true
 	}
 	w.owner, w.owns = who, epoch
-	w.step(who, claimed{epoch: epoch, token: "tt_x"})
+	a := schema.Claimed{}
+	if id := w.first(); id != "" {
+		o := w.orders[id]
+		a.Waiting = &o
+	}
+	w.step(who, claimed{epoch: epoch, token: "tt_x", answer: a})
+}
+
+// first is the order that waits longest; empty: none does.
+func (w *world) first() string {
+	if len(w.queue) == 0 {
+		return ""
+	}
+	return w.queue[0]
+}
+
+// queueOrder is an order that the hub has the store keep, and tells of.
+func (w *world) queueOrder() {
+	w.orderN++
+	o := schema.Order{OrderID: fmt.Sprint("o", w.orderN), DeviceID: testDevice, Order: "blink", State: schema.OrderQueued}
+	w.orders[o.OrderID] = o
+	w.queue = append(w.queue, o.OrderID)
+	w.tellOwner(o)
+}
+
+func (w *world) tellOwner(o schema.Order) {
+	if w.owner >= 0 {
+		w.step(w.owner, orderWaits{&o})
+	}
+}
+
+// endWaiting ends the first order that waits, as business or the clerk does.
+func (w *world) endWaiting(state schema.OrderState) {
+	o := w.orders[pop(&w.queue)]
+	o.State = state
+	w.orders[o.OrderID] = o
+	if w.sends[o.OrderID] > 0 {
+		w.fail("%s became %s, and was sent", o.OrderID, state)
+	}
+}
+
+// claimOrder is the store's compare and set on the order that waits longest.
+func (w *world) claimOrder(in schema.Intent) error {
+	if w.first() != in.Order.OrderID {
+		return schema.ErrNotFirst
+	}
+	pop(&w.queue)
+	return nil
+}
+
+// requeue is the store's compare and set on a claim that is taken back.
+func (w *world) requeue(o schema.Order, out schema.Outcome) schema.Order {
+	in := w.claims[o.OrderID]
+	if o.State != schema.OrderSent || in.Epoch != out.Epoch || *in.Order.SentTime != out.Sent {
+		return o
+	}
+	if w.sends[o.OrderID] > 0 {
+		w.fail("%s was taken back, and was sent", o.OrderID)
+	}
+	o.State, o.SentTime = schema.OrderQueued, nil
+	w.orders[o.OrderID] = o
+	w.queue = slices.Insert(w.queue, 0, o.OrderID) // nothing else was sent since it was the first
+	return o
 }
 
 func (w *world) commitIntent(in schema.Intent) error {
@@ -36,7 +99,13 @@ func (w *world) commitIntent(in schema.Intent) error {
 			return schema.Errorf(schema.OrderRefused, "device_busy", "busy")
 		}
 	}
+	if in.Waited {
+		if err := w.claimOrder(in); err != nil {
+			return err
+		}
+	}
 	w.orders[in.Order.OrderID] = in.Order
+	w.claims[in.Order.OrderID] = in
 	return nil
 }
 
@@ -45,6 +114,9 @@ func (w *world) commitOutcome(out schema.Outcome) (schema.Order, error) {
 	o, ok := w.orders[out.OrderID]
 	if !ok || out.DeviceID != testDevice {
 		return schema.Order{}, schema.ErrOrderNotFound
+	}
+	if out.State == schema.OrderQueued {
+		return w.requeue(o, out), nil
 	}
 	word := out.State == schema.OrderSucceeded || out.State == schema.OrderStateFail
 	if o.State != schema.OrderSent && !(o.State == schema.OrderStateLost && word) {
@@ -55,6 +127,9 @@ func (w *world) commitOutcome(out schema.Outcome) (schema.Order, error) {
 	}
 	if out.State == schema.OrderCancelled && w.sends[out.OrderID] > 0 {
 		w.fail("cancelled as not sent: %s was sent", out.OrderID)
+	}
+	if out.State == schema.OrderCancelled && w.claims[out.OrderID].Waited {
+		w.fail("%s was to wait, and was cancelled", out.OrderID)
 	}
 	o.State, o.Message = out.State, out.Message
 	if out.Reason != "" {
@@ -78,6 +153,7 @@ func (w *world) checkWord(out schema.Outcome) {
 func (w *world) step(who int, ev event) {
 	c := &w.conns[who]
 	var failed []uint64 // calls that could not be sent
+	var handed []schema.Order
 	for _, e := range c.core.step(ev, w.now) {
 		switch e := e.(type) {
 		case reply, fail:
@@ -91,6 +167,7 @@ func (w *world) step(who int, ev event) {
 			w.epochs++
 			c.claim = w.epochs
 		case beginOrder:
+			w.checkFree(who)
 			c.intents = append(c.intents, e.in)
 		case endOrder:
 			c.outcomes = append(c.outcomes, e)
@@ -115,10 +192,30 @@ func (w *world) step(who int, ev event) {
 			w.tell(e)
 		case retryOutcome:
 			w.retries = append(w.retries, e.out)
+		case findWaiting:
+			w.checkFree(who)
+			c.looks++
+		case handOn:
+			handed = append(handed, e.order)
 		}
 	}
 	for _, number := range failed {
 		w.step(who, callFailed{number})
+	}
+	for _, o := range handed {
+		w.tellOwner(o)
+	}
+}
+
+// checkFree: nothing is begun for a device that is away or silent, nor two
+// things at once.
+func (w *world) checkFree(who int) {
+	c := &w.conns[who]
+	if c.core.phase != open || c.core.state != schema.Online {
+		w.fail("%c begins an order, and is not online", 'A'+who)
+	}
+	if c.looks+len(c.intents) > 0 {
+		w.fail("%c begins two orders", 'A'+who)
 	}
 }
 
@@ -175,6 +272,7 @@ func (w *world) tell(e settle) {
 		w.fail("%s was settled twice", id)
 	case e.order != nil && (e.order.OrderID != id || e.order.State != o.State):
 		w.fail("%s was told another record than the store's", id)
+	case e.err == nil && stored && o.State == schema.OrderQueued && w.queueing: // it may wait
 	case e.err == nil && (!stored || o.State != schema.OrderSucceeded):
 		w.fail("%s was told success, and the store says %q", id, o.State)
 	case e.err == nil && w.said[id] != "yes":

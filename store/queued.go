@@ -78,8 +78,8 @@ func (s *Store) NextOrders(ctx context.Context, deviceID string, now int64) ([]s
 	})
 }
 
-// claimOrder moves an order from queued to sent, if in.Epoch owns the device
-// and no order of it is sent. This is what decides between all who may want
+// claimOrder moves an order from queued to sent, if in.Epoch owns the device,
+// no order of it is sent, and none has waited longer. This is what decides between all who may want
 // something of the order at one time: a session, another one that took over,
 // its canceller, the clerk.
 func (t *tx) claimOrder(in schema.Intent) error {
@@ -87,7 +87,9 @@ func (t *tx) claimOrder(in schema.Intent) error {
 	n, err := t.exec(`UPDATE orders SET state = 'sent', sent_time = $3, due_time = $4, epoch = $5, node = $6, boot_id = $7
 		WHERE order_id = $1 AND device_id = $2 AND state = 'queued' AND expires_time > $3
 			AND EXISTS (SELECT 1 FROM devices d WHERE d.device_id = $2 AND d.owner_epoch = $5)
-			AND NOT EXISTS (SELECT 1 FROM orders s WHERE s.device_id = $2 AND s.state = 'sent')`,
+			AND NOT EXISTS (SELECT 1 FROM orders s WHERE s.device_id = $2 AND s.state = 'sent')
+			AND NOT EXISTS (SELECT 1 FROM orders e WHERE e.device_id = $2 AND e.state = 'queued' AND e.expires_time > $3
+				AND (e.queue_pos, e.order_id) < (orders.queue_pos, orders.order_id))`,
 		o.OrderID, o.DeviceID, *o.SentTime, in.Due, in.Epoch, in.Node, in.BootID)
 	switch {
 	case err != nil:
@@ -100,12 +102,12 @@ func (t *tx) claimOrder(in schema.Intent) error {
 }
 
 // refuseClaim says why nothing was claimed: no ownership, the same claim
-// again, another order in flight, or one that waits no more.
+// again, another order in flight, or one that is not the first.
 func (t *tx) refuseClaim(in schema.Intent) error {
 	sent, err := t.inFlight(in)
 	switch {
 	case err != nil || sent == nil:
-		return orElse(err, schema.ErrNotWaiting)
+		return orElse(err, schema.ErrNotFirst)
 	case sent.OrderID == in.Order.OrderID && *sent.SentTime == *in.Order.SentTime:
 		return nil
 	}
