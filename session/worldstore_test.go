@@ -272,7 +272,8 @@ func (w *world) tell(e settle) {
 		w.fail("%s was settled twice", id)
 	case e.order != nil && (e.order.OrderID != id || e.order.State != o.State):
 		w.fail("%s was told another record than the store's", id)
-	case e.err == nil && stored && o.State == schema.OrderQueued && w.queueing: // it may wait
+	case e.err == nil && stored && o.State == schema.OrderQueued && w.queueing:
+		delete(w.tickets, e.ticket) // it waits, and is told elsewhere
 	case e.err == nil && (!stored || o.State != schema.OrderSucceeded):
 		w.fail("%s was told success, and the store says %q", id, o.State)
 	case e.err == nil && w.said[id] != "yes":
