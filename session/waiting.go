@@ -86,14 +86,14 @@ func (c *core) claimFailed(f *flight, err *schema.Error, now time.Time) {
 }
 
 // waitAgain sees to an order that was claimed and could not be sent: it is
-// back in the queue. If this session has ended, the next one is told.
+// back in the queue. The device may have another session by now: it is told.
 func (c *core) waitAgain(f *flight, ev outcomeDone, now time.Time) {
 	if ev.out.State != schema.OrderQueued {
 		return
 	}
 	c.stillWaits(f)
 	c.line.hold = now.Add(queueHold)
-	if c.phase != open && ev.err == nil {
+	if ev.err == nil {
 		c.emit(handOn{ev.record})
 	}
 }

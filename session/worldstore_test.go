@@ -274,6 +274,8 @@ func (w *world) tell(e settle) {
 		w.fail("%s was told another record than the store's", id)
 	case e.err == nil && stored && o.State == schema.OrderQueued && w.queueing:
 		delete(w.tickets, e.ticket) // it waits, and is told elsewhere
+	case schema.KindOf(e.err) == schema.StoreUnavailable && stored && o.State == schema.OrderSent && w.sends[id] == 0 && w.queueing:
+		delete(w.tickets, e.ticket) // that it waits could not be stored yet: neither yes nor no
 	case e.err == nil && (!stored || o.State != schema.OrderSucceeded):
 		w.fail("%s was told success, and the store says %q", id, o.State)
 	case e.err == nil && w.said[id] != "yes":
