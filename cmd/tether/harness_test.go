@@ -120,7 +120,8 @@ type world struct {
 	key      string // of an admin
 	http     *http.Client
 	mu       sync.Mutex
-	events   []schema.Event // as committed
+	events   []schema.Event    // as committed
+	secrets  map[string]string // passwords of devices
 }
 
 var testIDs atomic.Int64 // ids are counted: the year in a bubble is 2000
@@ -227,10 +228,10 @@ type apiReply struct {
 	Type string
 }
 
-// ask makes a request; body is JSON text or empty.
-func (w *world) ask(method, path, body string) apiReply {
+// ask makes a request; body is JSON text or empty, header names and values.
+func (w *world) ask(method, path, body string, header ...string) apiReply {
 	w.t.Helper()
-	a, err := w.try(method, path, body)
+	a, err := w.try(method, path, body, header...)
 	if err != nil {
 		w.t.Fatalf("%s %s: %v", method, path, err)
 	}
@@ -238,7 +239,7 @@ func (w *world) ask(method, path, body string) apiReply {
 }
 
 // try is ask of a service that may be gone.
-func (w *world) try(method, path, body string) (apiReply, error) {
+func (w *world) try(method, path, body string, header ...string) (apiReply, error) {
 	var content io.Reader
 	if body != "" {
 		content = bytes.NewReader([]byte(body))
@@ -250,6 +251,9 @@ func (w *world) try(method, path, body string) (apiReply, error) {
 	req.Header.Set("Authorization", "Bearer "+w.key)
 	if body != "" {
 		req.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
 	}
 	resp, err := w.http.Do(req)
 	if err != nil {
@@ -294,7 +298,20 @@ func (w *world) addDevice(name string) (id, password string) {
 		Password string `json:"password"`
 	}
 	w.must("POST", "device_add", fmt.Sprintf(`{"device_name":%q,"hardware":{"sn":"SN-%s","model":"M"}}`, name, name), &added)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.secrets == nil {
+		w.secrets = map[string]string{}
+	}
+	w.secrets[added.DeviceID] = added.Password
 	return added.DeviceID, added.Password
+}
+
+// passwordOf is the password that the server made for a device.
+func (w *world) passwordOf(id string) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.secrets[id]
 }
 
 func (w *world) device(id string) schema.Device {
@@ -312,10 +329,10 @@ func (w *world) order(id string) schema.Order {
 }
 
 // giveOrder gives an order in a goroutine of its own.
-func (w *world) giveOrder(deviceID, order, rest string) <-chan apiReply {
+func (w *world) giveOrder(deviceID, order, rest string, header ...string) <-chan apiReply {
 	got := make(chan apiReply, 1)
 	go func() {
-		got <- w.ask("POST", "give_order", fmt.Sprintf(`{"device_id":%q,"order":%q%s}`, deviceID, order, rest))
+		got <- w.ask("POST", "give_order", fmt.Sprintf(`{"device_id":%q,"order":%q%s}`, deviceID, order, rest), header...)
 	}()
 	return got
 }
@@ -435,6 +452,16 @@ func (c *wire) closed() websocket.CloseError {
 		c.t.Fatal("not closed within a minute")
 	}
 	return websocket.CloseError{}
+}
+
+// mustBeSilent: the server has sent nothing that was not taken.
+func (c *wire) mustBeSilent() {
+	c.t.Helper()
+	select {
+	case m := <-c.in:
+		c.t.Errorf("the server sent %s", m)
+	default:
+	}
 }
 
 // call sends a request and waits for its answer; orders that come in between

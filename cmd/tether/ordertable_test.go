@@ -156,6 +156,143 @@ var orderTable = []orderCase{
 		}
 		return a
 	}},
+	{"if_offline=queue, and wait_ms is over", 202, "", func(t *testing.T, w *world, id string, c *wire) apiReply {
+		c.drop()
+		w.settle()
+		start := time.Now()
+		a := <-w.giveOrder(id, "blink", `,"params":{},"if_offline":"queue","wait_ms":300`)
+		if d := time.Since(start); d != 300*time.Millisecond {
+			t.Errorf("answered after %v", d)
+		}
+		a.check(t, 202, "", "queued", "")
+		return a
+	}},
+	{"if_offline=queue, and the device comes back", 200, "", func(t *testing.T, w *world, id string, c *wire) apiReply {
+		c.drop()
+		w.settle()
+		got := w.giveOrder(id, "blink", `,"params":{"n":3},"if_offline":"queue"`)
+		time.Sleep(7 * time.Second)
+		again := w.connect("10.0.0.7")
+		again.login(id, w.passwordOf(id), "boot-1")
+		call, g := again.asked()
+		if string(g.Params) != `{"n":3}` || g.Deadline != time.Now().Add(10*time.Second).UnixMilli() {
+			t.Errorf("the device was given %+v", g)
+		}
+		again.answer(call, success)
+		return <-got
+	}},
+	{"if_offline=queue, state Unknown", 200, "", func(t *testing.T, w *world, id string, c *wire) apiReply {
+		time.Sleep(8 * time.Second)
+		got := w.giveOrder(id, "blink", `,"params":{},"if_offline":"queue"`)
+		w.settle()
+		c.mustBeSilent()
+		c.send(pingMessage)
+		c.next()
+		call, _ := c.asked()
+		c.answer(call, success)
+		return <-got
+	}},
+	{"if_busy=wait, and its turn comes", 200, "", func(t *testing.T, w *world, id string, c *wire) apiReply {
+		first := w.giveOrder(id, "blink", `,"params":{"n":1}`)
+		call, _ := c.asked()
+		second := w.giveOrder(id, "blink", `,"params":{"n":2},"if_busy":"wait"`)
+		w.settle()
+		c.mustBeSilent()
+		c.answer(call, success)
+		call, g := c.asked()
+		if string(g.Params) != `{"n":2}` {
+			t.Errorf("the device was given %+v", g)
+		}
+		(<-first).check(t, 200, "", "succeeded", "")
+		c.answer(call, success)
+		return <-second
+	}},
+	{"if_busy=wait, and its turn does not come in wait_ms", 202, "", func(t *testing.T, w *world, id string, c *wire) apiReply {
+		first := w.giveOrder(id, "blink", `,"params":{}`)
+		call, _ := c.asked()
+		defer func() { c.answer(call, success); <-first }()
+		a := <-w.giveOrder(id, "blink", `,"params":{},"if_busy":"wait","wait_ms":0`)
+		a.check(t, 202, "", "queued", "")
+		return a
+	}},
+	{"if_busy=wait, and 16 wait", 409, "queue_full", func(t *testing.T, w *world, id string, c *wire) apiReply {
+		first := w.giveOrder(id, "blink", `,"params":{}`)
+		call, _ := c.asked()
+		defer func() { c.answer(call, success); <-first }()
+		for range schema.MaxQueued {
+			(<-w.giveOrder(id, "blink", `,"params":{},"if_busy":"wait","wait_ms":0`)).check(t, 202, "", "queued", "")
+		}
+		return <-w.giveOrder(id, "blink", `,"params":{},"if_busy":"wait","wait_ms":0`)
+	}},
+	{"an order waits, if_busy=fail", 409, "device_busy", func(t *testing.T, w *world, id string, c *wire) apiReply {
+		restart := w.giveOrder(id, "restart", ``)
+		call, _ := c.asked()
+		waiting := <-w.giveOrder(id, "blink", `,"params":{},"if_busy":"wait","wait_ms":0`)
+		c.answer(call, success)
+		<-restart
+		c.next()                // restart_confirm
+		time.Sleep(time.Second) // the device is about to go: what waits is not sent into that
+		c.mustBeSilent()
+		a := <-w.giveOrder(id, "blink", `,"params":{}`)
+		var holder schema.Holder
+		if err := json.Unmarshal(a.Data, &holder); err != nil || holder.OrderID != waiting.check(t, 202, "", "queued", "").OrderID || holder.AgeMS != 1000 {
+			t.Errorf("held by %s %v", a.Data, err)
+		}
+		return a
+	}},
+	{"ttl_s over", 409, "order_expired", func(t *testing.T, w *world, id string, c *wire) apiReply {
+		c.drop()
+		w.settle()
+		start := time.Now()
+		a := <-w.giveOrder(id, "blink", `,"params":{},"if_offline":"queue","ttl_s":7`)
+		if d := time.Since(start); d != 7*time.Second {
+			t.Errorf("answered after %v", d)
+		}
+		a.check(t, 409, "order_expired", "expired", "not_sent")
+		return a
+	}},
+	{"cancelled while it waits", 409, "order_cancelled", func(t *testing.T, w *world, id string, c *wire) apiReply {
+		c.drop()
+		w.settle()
+		got := w.giveOrder(id, "blink", `,"params":{},"if_offline":"queue"`)
+		time.Sleep(time.Second)
+		var list schema.List[schema.Order]
+		w.must("GET", "device_orders_query/"+id, "", &list)
+		w.must("POST", "order_cancel", fmt.Sprintf(`{"order_id":%q}`, list.Items[0].OrderID), nil)
+		a := <-got
+		a.check(t, 409, "order_cancelled", "cancelled", "")
+		return a
+	}},
+	{"same Idempotency-Key, same body", 200, "", func(t *testing.T, w *world, id string, c *wire) apiReply {
+		first := w.giveOrder(id, "blink", `,"params":{"n":3}`, "Idempotency-Key", "k")
+		call, _ := c.asked()
+		c.answer(call, success)
+		a, again := <-first, <-w.giveOrder(id, "blink", `,"params":{ "n": 3 }`, "Idempotency-Key", "k")
+		if string(a.Data) != string(again.Data) {
+			t.Errorf("%s and %s", a.Data, again.Data)
+		}
+		c.mustBeSilent()
+		return again
+	}},
+	{"same key, other body", 409, "idempotency_conflict", func(t *testing.T, w *world, id string, c *wire) apiReply {
+		<-w.giveOrder(id, "blink", `,"params":{"n":3},"wait_ms":0`, "Idempotency-Key", "k")
+		call, _ := c.asked()
+		c.answer(call, success)
+		return <-w.giveOrder(id, "blink", `,"params":{"n":4},"wait_ms":0`, "Idempotency-Key", "k")
+	}},
+	{"server stopping, if_offline=queue", 503, "draining", func(t *testing.T, w *world, id string, c *wire) apiReply {
+		first := w.giveOrder(id, "blink", `,"params":{}`)
+		call, _ := c.asked()
+		waiting := w.giveOrder(id, "blink", `,"params":{},"if_busy":"wait"`)
+		w.settle()
+		w.stop()
+		(<-waiting).check(t, 202, "", "queued", "") // at once: nothing will become of it here
+		w.settle()
+		a := <-w.giveOrder(id, "blink", `,"params":{},"if_offline":"queue","if_busy":"wait"`)
+		c.answer(call, success)
+		(<-first).check(t, 200, "", "succeeded", "")
+		return a
+	}},
 	{"custom order without params", 400, "invalid_member", func(t *testing.T, w *world, id string, _ *wire) apiReply {
 		return <-w.giveOrder(id, "blink", "")
 	}},
@@ -176,19 +313,6 @@ func TestOrderTable(t *testing.T) {
 			})
 		})
 	}
-}
-
-// TestOptionsThatComeLater are refused, not ignored.
-func TestOptionsThatComeLater(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w, id, _, _ := online(t)
-		for _, rest := range []string{`,"if_offline":"queue"`, `,"if_busy":"wait"`, `,"ttl_s":60`} {
-			a := <-w.giveOrder(id, "blink", `,"params":{}`+rest)
-			if a.HTTP != 400 {
-				t.Errorf("%s: %d %s", rest, a.HTTP, a.Code)
-			}
-		}
-	})
 }
 
 // TestF47_CallerLeaves: the order goes on, and its outcome is stored.
