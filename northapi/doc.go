@@ -24,14 +24,24 @@
 // # What it answers where the contract leaves a choice
 //
 //   - 201 for what creates (device_add, group_add, relation_add, key_add), 202
-//     for an order that is still sent, otherwise 200.
+//     for an order that still waits or is sent, otherwise 200.
 //   - A body over the limit is 413, any other fault of a request 400. The
 //     message begins with the member at fault: "hardware.sn: required".
 //   - params of restart and upload_log may be left out or empty; what they hold
 //     would be ignored by the device, and so is refused.
-//   - Options that this server does not have (if_offline=queue, if_busy=wait,
-//     ttl_s, Idempotency-Key) are 400 not_offered: nobody shall believe to have
-//     got them.
+//   - An order waits, once it does, whatever its device does meanwhile, until
+//     ttl_s is over: if_offline and if_busy speak of the moment when it is given.
+//     MaxQueued orders of a device wait, for whichever reason; one more is 409
+//     queue_full. A caller who waits with it is told 409 order_expired or
+//     order_cancelled, with the record, and 202 at once if the server stops.
+//   - ttl_s of an order that may not wait is refused: it would say nothing.
+//   - An Idempotency-Key is of the API key and of all members of the body, as
+//     values and with their defaults (once.go). What was refused, and what was
+//     cancelled as not_sent, was not carried out: the key is free again. A service
+//     that does not heed the key refuses it, 400 not_offered: nobody shall believe
+//     to have got it.
+//   - order_cancel of an order that was sent or has ended is 409
+//     order_not_cancellable, with the record.
 //   - A key that is limited to groups may neither manage keys nor add devices
 //     or groups: what it adds would be in none of its groups.
 //   - The documents need no key. Nothing of the installation is in them, and a

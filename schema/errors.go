@@ -108,7 +108,7 @@ var (
 	ErrGroupNotFound    = Errorf(GroupNotFound, "group_not_found", "no such group")
 	ErrRelationNotFound = Errorf(RelationNotFound, "relation_not_found", "the device is not in the group")
 	ErrOrderNotFound    = Errorf(OrderNotFound, "order_not_found", "no such order")
-	ErrNotFirst       = Errorf(OrderConflict, "order_not_first", "the order is not the first that waits, or does not wait any more")
+	ErrNotFirst         = Errorf(OrderConflict, "order_not_first", "the order is not the first that waits, or does not wait any more")
 	ErrOrderKnown       = Errorf(OrderConflict, "order_known", "an order was given with this Idempotency-Key already")
 	ErrOtherOrder       = Errorf(OrderConflict, "idempotency_conflict", "Idempotency-Key: was used for an order with another body")
 	ErrQueueFull        = Errorf(OrderRefused, "queue_full", "%d orders wait for the device already", MaxQueued)

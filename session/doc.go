@@ -4,7 +4,7 @@
 // # The design
 //
 // A session is a pure core in a thin actor. The core (core.go, login.go,
-// liveness.go, order.go) is only state: step(event, now) returns effects. It
+// liveness.go, order.go, waiting.go) is only state: step(event, now) returns effects. It
 // has no goroutine, clock, random number, lock or I/O, so any sequence of
 // events can be replayed, and every interleaving of a few of them tried. The
 // loop (loop.go) is the one goroutine that owns the core: it turns what
@@ -30,6 +30,19 @@
 //	                   │ not committed: free     │ 10 s: unknown, timeout
 //	                   │ session ended:          │ connection lost: unknown,
 //	                   │ cancelled, not_sent     │ disconnected, at once
+//
+// An order that waits is a row of the store and nothing else (waiting.go). The
+// session knows that there is one: the login tells it, and whoever queues one.
+// When its slot is free and the device online, it asks the store for the first
+// and claims it by compare and set, which decides between it, a session that
+// took over, a canceller and the clerk:
+//
+//	        free, one waits       found              as above
+//	free ─────────────────▶ looking ─────▶ intending ─────────▶ sent ─▶ …
+//	  ▲                        │ none          │ not the first: look again
+//	  └────────────────────────┘               │ not sent: queued again, in its place
+//
+// Who waits for such an order hears of its changes by its events (waits.go).
 //
 // Ownership of a device is an epoch, which only rises. The newest login wins:
 // it is fully authenticated and its claim is durable before the hub replaces

@@ -68,6 +68,11 @@
 // acknowledged until the process opens the database anew, because what the
 // kernel then still has in memory proves nothing (reliability F33).
 //
+// An order that waits for its device is a row in the state queued, with a place
+// that rises over all (queued.go). Whoever wants something of it does it by
+// compare and set on that state: the session that claims it, its canceller, the
+// clerk. An order's Idempotency-Key is in its row, under a unique index (once.go).
+//
 // Every event is written in the transaction of the change that it tells of.
 // Its seq comes from a counter of its device, its pos from one counter over
 // all; both counters move in that same transaction, so that neither has gaps.

@@ -147,7 +147,7 @@ func TestClaimOrder_Refusals(t *testing.T) {
 		wantKind(t, begin(s, claimOfOrder("x", 1, start)), schema.OrderConflict, "order_not_first")
 		wantKind(t, begin(s, claimOfOrder("none", 1, start)), schema.OrderConflict, "order_not_first")
 		wantKind(t, begin(s, claimOfOrder("q", 1, start+60_000)), schema.OrderConflict, "order_not_first") // over
-		wantKind(t, begin(s, claimOfOrder("r", 1, start)), schema.OrderConflict, "order_not_first") // q is
+		wantKind(t, begin(s, claimOfOrder("r", 1, start)), schema.OrderConflict, "order_not_first")        // q is
 		must(t, begin(s, claimOfOrder("q", 1, start+59_999)))
 		must(t, begin(s, claimOfOrder("q", 1, start+59_999))) // the same again: its commit was not heard of
 		wantKind(t, begin(s, claimOfOrder("q", 1, start)), schema.OrderRefused, "device_busy")

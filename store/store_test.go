@@ -275,8 +275,9 @@ func TestMigrations_DownAndUp(t *testing.T) {
 		s := open(t, Options{})
 		must(t, s.Ready(t.Context()))
 		addDevice(t, s, "1")
-		must(t, s.MigrateDown(t.Context()))
-		must(t, s.MigrateDown(t.Context()))
+		for range 3 {
+			must(t, s.MigrateDown(t.Context()))
+		}
 		must(t, s.Ready(t.Context())) // the first step's tables are enough for that
 		must(t, s.MigrateDown(t.Context()))
 		if s.Ready(t.Context()) == nil {
@@ -284,7 +285,7 @@ func TestMigrations_DownAndUp(t *testing.T) {
 		}
 		steps, err := s.MigrationStatus(t.Context())
 		must(t, err)
-		equal(t, "steps", len(steps), 3)
+		equal(t, "steps", len(steps), 4)
 		equal(t, "first", steps[0], Migration{Version: 1, File: "00001_begin.sql"})
 		must(t, s.Migrate(t.Context()))
 		steps, err = s.MigrationStatus(t.Context())

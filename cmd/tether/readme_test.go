@@ -221,6 +221,8 @@ func TestReadmeLimits(t *testing.T) {
 		fmt.Sprint(schema.MaxBatch), fmt.Sprint(schema.MaxDepth), fmt.Sprint(schema.MaxMalformed),
 		fmt.Sprintf("%d KiB", schema.MaxCustom>>10), fmt.Sprintf("%d KiB", schema.MaxParams>>10),
 		seconds(schema.OrderTimeout), seconds(schema.RestartWindow),
+		fmt.Sprint(schema.MaxQueued), fmt.Sprintf("1 s to %d days", schema.MaxQueueTTL/day),
+		fmt.Sprintf("%d bytes, %g h", schema.MaxOnceKey, schema.OnceLifetime.Hours()),
 		fmt.Sprintf("%d to %d bytes", schema.MinPassword, schema.MaxPassword),
 		fmt.Sprintf("%d days", schema.TokenLifetime/(24*time.Hour)),
 		fmt.Sprintf("%d MiB", schema.MaxBody>>20),
