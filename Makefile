@@ -46,10 +46,10 @@ tidy:
 race:
 	@$(GO) test -race -v -timeout $(TIMEOUT) ./... 2>&1 | awk -f .ci/report.awk
 
-# The session's core has no goroutine: its sequences are tried whole without
-# the race detector, under which they are short.
+# The session's core has no goroutine: its sequences and its simulation are run
+# whole without the race detector, under which they are short.
 sequences:
-	@$(GO) test -run AllSequences -v -timeout $(TIMEOUT) ./session | awk -f .ci/report.awk
+	@$(GO) test -run 'AllSequences|SimulatedOrders' -v -timeout $(TIMEOUT) ./session | awk -f .ci/report.awk
 
 interop: needs
 	@.ci/needs "node nodejs" "npm npm" "$(PYTHON)/aiohttp python3-aiohttp" "$(PYTHON)/websockets python3-websockets"
@@ -62,7 +62,7 @@ interop: needs
 memory:
 	@$(GO) test -run 'T15_Memory' -v -timeout $(TIMEOUT) ./cmd/tether | awk -f .ci/report.awk
 
-# Small faults put into the core on purpose, each of which the sequences must catch.
+# Small faults put into the core on purpose, each of which the sequences and the simulation must catch.
 mutants:
 	@$(GO) test -tags mutants -parallel 2 -run Mutants -v -timeout $(TIMEOUT) ./session | awk -f .ci/report.awk
 

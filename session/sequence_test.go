@@ -59,6 +59,8 @@ func (w *world) checkConn(i int, c *conn) {
 		w.fail("%c has finished, and is owed answers", 'A'+i)
 	case c.core.owed < 0:
 		w.fail("%c takes answers that nobody owes", 'A'+i)
+	case c.core.slot != nil && c.core.slot.stage != sent && c.core.owed == 0:
+		w.fail("%c keeps its slot for nothing", 'A'+i)
 	case c.core.phase == open && c.core.deadline().IsZero():
 		w.fail("%c is open without a timer", 'A'+i)
 	case c.core.phase != open && c.core.slot != nil && c.core.slot.stage == sent:
