@@ -145,7 +145,7 @@ func TestOnceKey_Limits(t *testing.T) {
 	w.send(r).want(t, 400, "invalid_member")
 }
 
-// TestT25_ManyAtOnce: of a thousand at one moment one is given, and all hear
+// TestT25_ManyAtOnce: of many at one moment one is given, and all hear
 // the same, also if it is refused, or if the first caller leaves.
 func TestT25_ManyAtOnce(t *testing.T) {
 	for _, c := range []struct {
@@ -180,7 +180,7 @@ func TestT25_ManyAtOnce(t *testing.T) {
 				}
 				return give(ctx, o)
 			}
-			const many = 1000
+			const many = 100 // a thousand come to the whole service
 			answers := make([]string, many)
 			var wg, asked sync.WaitGroup
 			asked.Add(many)

@@ -129,6 +129,7 @@ type world struct {
 	sessions *sessions
 	secrets  *secrets
 	files    files
+	logging  sync.Mutex
 	logged   strings.Builder
 	now      time.Time
 	ids      atomic.Int64
@@ -153,7 +154,11 @@ func newWorld(t testing.TB, changes ...func(*northapi.Config)) *world {
 		Sessions: w.sessions, Files: w.files, Secrets: w.secrets,
 		NewID: func() string { return fmt.Sprint(w.ids.Add(1)) },
 		Now:   func() time.Time { return w.now },
-		Log:   func(route string, err error) { fmt.Fprintln(&w.logged, route, err) },
+		Log: func(route string, err error) {
+			w.logging.Lock()
+			defer w.logging.Unlock()
+			fmt.Fprintln(&w.logged, route, err)
+		},
 	}
 	for _, change := range changes {
 		change(&c)
