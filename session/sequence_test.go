@@ -176,6 +176,7 @@ var starts = map[string]string{
 	"A carries out one, another waits":      orderA + " A:queued",
 	"A carries out one that waited":         logA + " A:queued A:found A:intent committed A:queued",
 	"B took over from A's claim":            logA + " A:queued A:found B:login B:secret right B:claim committed",
+	"A's claim is taken back after B came":  logA + " A:queued A:found B:login B:secret right A:connection lost A:intent committed B:claim committed",
 }
 
 const (

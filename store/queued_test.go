@@ -226,11 +226,12 @@ func TestExpireOrders(t *testing.T) {
 			equal(t, "next", next, want)
 		}
 		expire(start, 0)
+		enqueue(t, s, "sent")
 		later := queuedOf("later", "1")
 		later.Expires = start + 90_000
 		_, err := s.Enqueue(t.Context(), later)
 		must(t, err)
-		enqueue(t, s, "a", "b", "sent")
+		enqueue(t, s, "a", "b")
 		must(t, begin(s, claimOfOrder("sent", 1, start)))
 		expire(start+59_999, start+60_000)
 		equal(t, "before", stateOf(t, s, "a"), schema.OrderQueued)
