@@ -38,6 +38,14 @@ func entries() []entry {
 	return []entry{
 		{path: "/docs", page: "index.tmpl", collect: contents},
 		{
+			path: "/docs/api", page: "api.tmpl", collect: apiPage,
+			title: "Business services", about: "The northbound contract: REST with JSON. For who writes a service, a script or a console.",
+		},
+		{
+			path: "/openapi.json", text: schema.OpenAPI,
+			title: "OpenAPI", about: "The same for programs: OpenAPI 3.1.",
+		},
+		{
 			path: "/docs/device", page: "device.tmpl", collect: devicePage,
 			title: "Devices", about: "The southbound contract: JSON-RPC 2.0 over one WebSocket for each device. For who writes a client.",
 		},
