@@ -44,7 +44,7 @@ type (
 		Name, About string
 		Members     []member
 	}
-	sample struct{ Name, Text string }
+	sample struct{ Name, About, Text string }
 )
 
 func apiPage() (any, error) {
@@ -181,7 +181,7 @@ func (a api) bad(status string, r response) ([]codeView, error) {
 
 func (a api) samples(m named[media]) ([]sample, error) {
 	if m.It.Example != "" {
-		return []sample{{m.Name, m.It.Example}}, nil
+		return []sample{{m.Name, m.It.Schema.Description, m.It.Example}}, nil
 	}
 	var all []sample
 	for _, x := range m.It.Examples {
@@ -193,7 +193,7 @@ func (a api) samples(m named[media]) ([]sample, error) {
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, sample{strings.ReplaceAll(x.Name, "_", " "), text})
+		all = append(all, sample{Name: strings.ReplaceAll(x.Name, "_", " "), Text: text})
 	}
 	return all, nil
 }
@@ -201,7 +201,7 @@ func (a api) samples(m named[media]) ([]sample, error) {
 // objects are what answers are made of, and whatever these are made of; with
 // the bodies that are sent, which stand where they are used, it is all.
 func (a api) objects(c contract, tags []tagView) []objectView {
-	inPlace := map[string]bool{"Failure": true}
+	inPlace := map[string]bool{}
 	for _, tag := range tags {
 		for _, o := range tag.Operations {
 			for _, m := range o.RequestBody.Content {
@@ -213,7 +213,7 @@ func (a api) objects(c contract, tags []tagView) []objectView {
 	for _, s := range a.Components.Schemas {
 		v := objectView{Name: s.Name, About: s.It.Description, Members: c.membersOf("", s.It)}
 		shared := slices.ContainsFunc(tags, func(tag tagView) bool { return tag.answers(s.Name) })
-		if shared || s.It.Properties != nil && !inPlace["#/components/schemas/"+s.Name] && s.Name != "Failure" {
+		if shared || s.It.Properties != nil && !inPlace["#/components/schemas/"+s.Name] {
 			all = append(all, v)
 		}
 	}

@@ -129,7 +129,7 @@ func (f *File) render(e entry) error {
 	if err != nil {
 		return err
 	}
-	pages, err := template.New("").Funcs(template.FuncMap{"prose": prose}).ParseFS(sources, "*.tmpl")
+	pages, err := template.New("").Funcs(template.FuncMap{"prose": prose, "paragraphs": paragraphs}).ParseFS(sources, "*.tmpl")
 	if err != nil {
 		return err
 	}
@@ -170,6 +170,9 @@ func prose(text string) template.HTML {
 	}
 	return template.HTML(b.String()) // every part of it is escaped
 }
+
+// paragraphs are parted by empty lines.
+func paragraphs(text string) []string { return strings.Split(text, "\n\n") }
 
 // link is a row of the contents.
 type link struct{ Path, Title, About string }
