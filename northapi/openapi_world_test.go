@@ -202,7 +202,8 @@ func elsewhere(t testing.TB, doc *openapi3.T) *openapi3.Responses {
 	all := openapi3.NewResponses()
 	all.Delete("default")
 	for status, ref := range refs {
-		all.Set(status, doc.Components.Responses[strings.TrimPrefix(ref.Ref, "#/components/responses/")])
+		r := doc.Components.Responses[strings.TrimPrefix(ref.Ref, "#/components/responses/")]
+		all.Set(status, &openapi3.ResponseRef{Ref: ref.Ref, Value: r.Value})
 	}
 	return all
 }

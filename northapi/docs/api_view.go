@@ -38,7 +38,8 @@ type (
 		Samples             []sample
 	}
 	codeView struct {
-		Status, Code, Type, Message, About, Data string
+		Status, Code, Type, Message, About string
+		Data, Object                       string // what is beside it: the text, or the component if that is long
 	}
 	objectView struct {
 		Name, About string
@@ -129,11 +130,7 @@ func (a api) good(status string, r response) (goodView, error) {
 		if m.Name != envelope {
 			v.Kind = m.Name
 		}
-		for _, p := range m.It.Schema.Properties {
-			if p.name == "data" {
-				v.Object = reference{p.shape.Ref}.name()
-			}
-		}
+		v.Object = m.It.Schema.data()
 		if ref := m.It.Line; ref.Ref != "" {
 			v.Object = ref.name()
 		}
@@ -145,6 +142,19 @@ func (a api) good(status string, r response) (goodView, error) {
 	}
 	return v, nil
 }
+
+// data is the component that the member data of an envelope is.
+func (s shape) data() string {
+	for _, p := range s.Properties {
+		if p.name == "data" {
+			return reference{p.shape.Ref}.name()
+		}
+	}
+	return ""
+}
+
+// shortData is how long data may be to be shown in a row of a table.
+const shortData = 120
 
 // envelope is the media type of all that is in the envelope.
 const envelope = "application/json"
@@ -167,8 +177,8 @@ func (a api) bad(status string, r response) ([]codeView, error) {
 				return nil, err
 			}
 			v.Code, v.Type, v.Message = answer.Code, answer.Type, answer.Message
-			if answer.Data != nil {
-				v.Data = string(compact(answer.Data))
+			if v.Data = string(compact(answer.Data)); len(v.Data) > shortData {
+				v.Data, v.Object = "", m.It.Schema.data()
 			}
 			all = append(all, v)
 		}
