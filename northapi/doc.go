@@ -10,7 +10,7 @@
 //	command(status, handler)  POST, PUT, DELETE; the request type is the JSON body
 //
 // A few routes are outside these forms. device_logfile answers a file's bytes,
-// and so do the documents under /docs and /openrpc (package docs), to GET and HEAD.
+// and so do the documents under /docs, /openrpc and /openapi.json (package docs), to GET and HEAD.
 // device_import (import.go) is a stream: it reads its body line by line and
 // writes its answer meanwhile, in the memory of one batch, whatever its length.
 //
@@ -53,6 +53,13 @@
 //     A dry run finds a pair that the file has twice among its first million lines.
 //   - History is newest first, as all that is listed by time, and step is in
 //     milliseconds.
+//
+// # The document
+//
+// schema/openapi.json says the contract to programs. Tests hold it to the table
+// of routes, the types, the limits and the codes, hold every answer of every test
+// to it, and make good and bad requests of it: who adds a route, a member or a
+// code is told what it lacks.
 //
 // # Presence
 //

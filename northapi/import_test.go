@@ -250,7 +250,7 @@ func TestImport_CallerLeaves(t *testing.T) {
 	ctx, leave := context.WithCancel(t.Context())
 	leave()
 	r := w.request("admin", post, "device_import", deviceLine("a", "")).WithContext(ctx)
-	w.handler = withKeyOf(w)
+	w.serve(withKeyOf(w))
 	wantCodes(t, w.importLines(w.send(r).body), "false 0=0+0 body_cut")
 }
 
@@ -313,10 +313,10 @@ func TestImport_InsideIsNotTold(t *testing.T) {
 		"false 0=0+0 internal\x00": func() ([]error, error) { panic("inner text") },
 	} {
 		w := newWorld(t)
-		w.handler = northapi.New(northapi.Config{
+		w.serve(northapi.New(northapi.Config{
 			Devices: failing{w.store, add}, Secrets: w.secrets, AuthOff: true, NewID: func() string { return "1" },
 			Log: func(_ string, err error) { fmt.Fprintln(&w.logged, err) },
-		})
+		}))
 		a := w.send(w.request("", post, "device_import", deviceLine("a", "")))
 		wantCodes(t, w.importLines(a.body), strings.TrimSuffix(want, "\x00"))
 		if strings.Contains(a.body, "inner") || !strings.Contains(w.logged.String(), "inner text") {

@@ -26,11 +26,8 @@ func refused(err error) func(context.Context, schema.Order) (*schema.Order, erro
 
 // TestOrderTable is the table of northbound section 4.
 func TestOrderTable(t *testing.T) {
-	busy := schema.Errorf(schema.OrderRefused, "device_busy", "another order is in flight")
-	busy.Data = struct {
-		OrderID string `json:"order_id"`
-		AgeMS   int    `json:"age_ms"`
-	}{"7", 12}
+	since := present - 12
+	busy := schema.Busy(schema.Order{OrderID: "7", Order: "blink", SentTime: &since}, present)
 	const record = `"order_id":"1001","device_id":"201"`
 	for _, c := range []struct {
 		name   string
@@ -53,7 +50,7 @@ func TestOrderTable(t *testing.T) {
 		{"too many wait", refused(schema.ErrQueueFull), 409, "queue_full", "ORDER_ERROR", ``},
 		{"offline", refused(schema.Errorf(schema.OrderRefused, "device_offline", "offline")), 409, "device_offline", "ORDER_ERROR", fmt.Sprintf(`{"last_seen_time":%d}`, seenTime)},
 		{"state Unknown", refused(schema.Errorf(schema.OrderRefused, "device_unknown", "silent")), 409, "device_unknown", "ORDER_ERROR", ``},
-		{"busy", refused(busy), 409, "device_busy", "ORDER_ERROR", `{"order_id":"7","age_ms":12}`},
+		{"busy", refused(busy), 409, "device_busy", "ORDER_ERROR", `{"order_id":"7","order":"blink","age_ms":12}`},
 		{"stopping", refused(schema.ErrDraining), 503, "draining", "GENERAL_ERROR", ``},
 		{"broken", ended(schema.OrderSent, "", errors.New("the inside")), 500, "internal", "INNER_ERROR", ``},
 	} {

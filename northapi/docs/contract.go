@@ -228,6 +228,14 @@ func (e example) exchange(m method) (x exchange, err error) {
 	return x, err
 }
 
+func compact(text []byte) []byte {
+	var b bytes.Buffer
+	if json.Compact(&b, text) != nil {
+		return text
+	}
+	return b.Bytes()
+}
+
 func indented(text []byte) (string, error) {
 	var b bytes.Buffer
 	err := json.Indent(&b, text, "", "  ")

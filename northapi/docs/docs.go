@@ -38,6 +38,14 @@ func entries() []entry {
 	return []entry{
 		{path: "/docs", page: "index.tmpl", collect: contents},
 		{
+			path: "/docs/api", page: "api.tmpl", collect: apiPage,
+			title: "Business services", about: "The northbound contract: REST with JSON. For who writes a service, a script or a console.",
+		},
+		{
+			path: "/openapi.json", text: schema.OpenAPI,
+			title: "OpenAPI", about: "The same for programs: OpenAPI 3.1.",
+		},
+		{
 			path: "/docs/device", page: "device.tmpl", collect: devicePage,
 			title: "Devices", about: "The southbound contract: JSON-RPC 2.0 over one WebSocket for each device. For who writes a client.",
 		},
@@ -121,7 +129,7 @@ func (f *File) render(e entry) error {
 	if err != nil {
 		return err
 	}
-	pages, err := template.New("").Funcs(template.FuncMap{"prose": prose}).ParseFS(sources, "*.tmpl")
+	pages, err := template.New("").Funcs(template.FuncMap{"prose": prose, "paragraphs": paragraphs}).ParseFS(sources, "*.tmpl")
 	if err != nil {
 		return err
 	}
@@ -162,6 +170,9 @@ func prose(text string) template.HTML {
 	}
 	return template.HTML(b.String()) // every part of it is escaped
 }
+
+// paragraphs are parted by empty lines.
+func paragraphs(text string) []string { return strings.Split(text, "\n\n") }
 
 // link is a row of the contents.
 type link struct{ Path, Title, About string }

@@ -70,7 +70,7 @@ func TestServe(t *testing.T) {
 
 // TestDocuments: the documents for programs are the files, byte for byte.
 func TestDocuments(t *testing.T) {
-	for path, want := range map[string]json.RawMessage{"/openrpc/device.json": schema.OpenRPCDevice, "/openrpc/cloud.json": schema.OpenRPCCloud} {
+	for path, want := range map[string]json.RawMessage{"/openapi.json": schema.OpenAPI, "/openrpc/device.json": schema.OpenRPCDevice, "/openrpc/cloud.json": schema.OpenRPCCloud} {
 		r := get(t, http.MethodGet, path)
 		if body(t, r) != string(want) || r.Header.Get("Content-Type") != "application/json" {
 			t.Errorf("%s differs, or is %s", path, r.Header.Get("Content-Type"))
@@ -87,7 +87,7 @@ var (
 // TestPages: a page has no script and loads nothing; the policy allows its
 // style and nothing else; its links lead somewhere.
 func TestPages(t *testing.T) {
-	for _, path := range []string{"/docs", "/docs/device"} {
+	for _, path := range []string{"/docs", "/docs/device", "/docs/api"} {
 		r := get(t, http.MethodGet, path)
 		text := body(t, r)
 		styles := styleElement.FindAllStringSubmatch(text, -1)
@@ -175,6 +175,82 @@ func tells(t *testing.T, page string, v any) {
 	case []any:
 		for _, member := range v {
 			tells(t, page, member)
+		}
+	case string:
+		if !strings.Contains(page, v) {
+			t.Errorf("not on the page: %s", v)
+		}
+	}
+}
+
+// unsaidOfAPI is what stands in the OpenAPI document for programs alone, and
+// what the page has other words for.
+var unsaidOfAPI = map[string]bool{
+	"openapi": true, "servers": true, "$ref": true, "type": true, "in": true, "scheme": true, "security": true, "pattern": true, "const": true,
+	"if": true, "then": true, "else": true, "not": true, "required": true, "tags": true, "x-role": true, "title": true, "headers": true, "contentMediaType": true,
+	"example": true, "examples": true, "enum": true,
+}
+
+// TestAPITellsAll: every operation, parameter, member, answer, code and
+// description of the document is on the page, and every example.
+func TestAPITellsAll(t *testing.T) {
+	text := html.UnescapeString(body(t, get(t, http.MethodGet, "/docs/api")))
+	page := strings.NewReplacer("<code>", "`", "</code>", "`", "</p>\n<p>", "\n\n").Replace(text)
+	var d api
+	if err := json.Unmarshal(schema.OpenAPI, &d); err != nil {
+		t.Fatal(err)
+	}
+	has := func(what string) {
+		t.Helper()
+		if !strings.Contains(page, what) {
+			t.Errorf("not on the page: %s", what)
+		}
+	}
+	for _, path := range d.Paths {
+		for _, o := range path.It {
+			has(`<span class="verb">` + strings.ToUpper(o.Name) + "</span> `" + path.Name + "`")
+			has(`id="` + o.It.OperationID + `"`)
+			has(`href="#` + o.It.OperationID + `"`)
+		}
+	}
+	for _, s := range d.Components.Schemas {
+		for _, p := range s.It.Properties {
+			has(p.name + "`")
+			has(p.shape.Description)
+		}
+	}
+	for _, p := range d.Components.Parameters {
+		has(p.Description)
+	}
+	for name, r := range d.Components.Responses {
+		for _, x := range r.Content[0].It.Examples {
+			has("`" + x.Name + "`")
+		}
+		if len(r.Content) != 1 {
+			t.Errorf("%s has %d forms", name, len(r.Content))
+		}
+	}
+	var doc map[string]any
+	if err := json.Unmarshal(schema.OpenAPI, &doc); err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range []string{"info", "tags", "paths"} {
+		tellsAPI(t, page, doc[part])
+	}
+}
+
+// tellsAPI looks for every text that is a value in v.
+func tellsAPI(t *testing.T, page string, v any) {
+	switch v := v.(type) {
+	case map[string]any:
+		for name, member := range v {
+			if !unsaidOfAPI[name] {
+				tellsAPI(t, page, member)
+			}
+		}
+	case []any:
+		for _, member := range v {
+			tellsAPI(t, page, member)
 		}
 	case string:
 		if !strings.Contains(page, v) {

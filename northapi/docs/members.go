@@ -24,7 +24,9 @@ type shape struct {
 	MaxItems      int
 	Minimum       *json.Number
 	Maximum       *json.Number
-	MaxBytes      int  `json:"x-max-bytes"`
+	MinBytes      int `json:"x-min-bytes"`
+	MaxBytes      int `json:"x-max-bytes"`
+	Default       json.RawMessage
 	MaxProperties *int // 0: an empty object
 }
 
@@ -141,11 +143,12 @@ func asBytes(texts []json.RawMessage) [][]byte {
 	return all
 }
 
-// limits says in words what a value must keep to.
+// limits says in words what a value must keep to, and what stands for none.
 func (s shape) limits() string {
 	var all []string
 	say := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
 	switch {
+	case s.MaxBytes > 0: // says more than characters do
 	case s.MinLength > 1 && s.MaxLength > 0:
 		say("%d to %d characters", s.MinLength, s.MaxLength)
 	case s.MaxLength > 0:
@@ -154,7 +157,10 @@ func (s shape) limits() string {
 	if s.MaxItems > 0 {
 		say("at most %d", s.MaxItems)
 	}
-	if s.MaxBytes > 0 {
+	switch {
+	case s.MinBytes > 0:
+		say("%d to %d bytes", s.MinBytes, s.MaxBytes)
+	case s.MaxBytes > 0:
 		say("at most %d bytes", s.MaxBytes)
 	}
 	if s.Minimum != nil {
@@ -163,8 +169,11 @@ func (s shape) limits() string {
 	if s.Maximum != nil {
 		say("to %s", *s.Maximum)
 	}
-	if s.Pattern != "" {
+	if s.Pattern != "" && s.Description == "" { // otherwise it is said in words
 		say("`%s`", s.Pattern)
+	}
+	if s.Default != nil {
+		say("left out: `%s`", s.Default)
 	}
 	return strings.Join(all, ", ")
 }
