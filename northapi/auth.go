@@ -13,12 +13,13 @@ import (
 // to every call of the store.
 type caller struct {
 	by    string // "key:NAME", for the devices' logs
+	key   string // the key's identifier
 	role  schema.Role
 	scope schema.Scope
 }
 
 // anonymous is everybody where the server was started with auth off.
-var anonymous = caller{by: "anonymous", role: schema.Admin, scope: schema.Everything}
+var anonymous = caller{by: "anonymous", key: "anonymous", role: schema.Admin, scope: schema.Everything}
 
 // access is what a route asks of its caller.
 type access struct {
@@ -75,7 +76,7 @@ func (a *api) authenticate(r *http.Request) (caller, error) {
 }
 
 func callerOf(k schema.Key) caller {
-	who := caller{by: "key:" + k.Name, role: k.Role}
+	who := caller{by: "key:" + k.Name, key: k.KeyID, role: k.Role}
 	if len(k.GroupIDs) > 0 { // an empty list and none both mean: not limited
 		who.scope.Groups = k.GroupIDs
 	}

@@ -63,6 +63,7 @@ type service struct {
 	secrets  store.Secrets
 	newID    func() string
 	hub      *session.Hub
+	feed     *northapi.Feed
 	handler  http.Handler
 	receiver *logdrop.Receiver // nil: no logs are received
 	taken    chan error        // told that another server has taken this one's place
@@ -79,7 +80,7 @@ type service struct {
 // newService opens the store, takes this node's place in it, settles what its
 // earlier process left behind, and makes the hub and the API.
 func newService(ctx context.Context, c serviceConfig) (s *service, err error) {
-	s = &service{log: c.log, secrets: store.Secrets{Cost: c.bcryptCost}, taken: make(chan error, 1)}
+	s = &service{log: c.log, secrets: store.Secrets{Cost: c.bcryptCost}, feed: northapi.NewFeed(), taken: make(chan error, 1)}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {
@@ -90,7 +91,7 @@ func newService(ctx context.Context, c serviceConfig) (s *service, err error) {
 		return s, err
 	}
 	s.store, err = store.Open(ctx, c.database, store.Options{
-		Migrate: true, Check: damageTime, OnEvents: c.onEvents, OnTaken: func(err error) { s.taken <- err }, Log: s.logStore,
+		Migrate: true, Check: damageTime, OnEvents: s.committed(c.onEvents), OnTaken: func(err error) { s.taken <- err }, Log: s.logStore,
 	})
 	if errors.Is(err, store.ErrDamaged) {
 		return s, fmt.Errorf("%w\nNothing was started. \"tether db check --database %s\" tells all that is wrong; "+
@@ -111,6 +112,16 @@ func newService(ctx context.Context, c serviceConfig) (s *service, err error) {
 	s.wg.Go(func() { s.hub.Run(s.ctx) })
 	s.wg.Go(func() { newRetention(c.keep, s.store, s.log).run(s.ctx) })
 	return s, nil
+}
+
+// committed tells of events the streams of them, and more.
+func (s *service) committed(more func([]schema.Event)) func([]schema.Event) {
+	return func(events []schema.Event) {
+		s.feed.Publish(events)
+		if more != nil {
+			more(events)
+		}
+	}
 }
 
 func (s *service) logStore(msg string, err error) { s.log.Warn(msg, "error", err) }
@@ -178,7 +189,7 @@ func (s *service) hubConfig(c serviceConfig, node schema.Node) session.Config {
 func (s *service) apiConfig(c serviceConfig) northapi.Config {
 	a := northapi.Config{
 		Devices: s.store, Groups: s.store, Relations: s.store, Records: s.store, Keys: s.store,
-		Sessions: s.hub, Secrets: s.secrets, NewID: s.newID, Ready: s.store.Ready, Draining: s.draining,
+		Sessions: s.hub, EventLog: s.store, Feed: s.feed, Secrets: s.secrets, NewID: s.newID, Ready: s.store.Ready, Draining: s.draining,
 		AuthOff: c.authOff, Southbound: s.hub, Version: version(),
 		Log: func(route string, err error) { s.log.Error("request failed", "route", route, "error", err) },
 	}
