@@ -14,8 +14,7 @@ import (
 const (
 	// streamCheck is how often a stream asks if its key is still good.
 	streamCheck = 500 * time.Millisecond
-	// streamPace is the least time between two looks for news: under load a
-	// stream is woken so often and no more.
+	// streamPace is the least time between two times that news wake a stream.
 	streamPace = 100 * time.Millisecond
 	// streamSilence is how long nothing is sent before a comment is.
 	streamSilence = 15 * time.Second
@@ -51,6 +50,7 @@ type eventStream struct {
 	rc      *http.ResponseController
 	live    bool      // it has had everything once, and hears of news
 	behind  time.Time // since when a live one lacks something; zero: it does not
+	woken   time.Time // by news
 	checked time.Time
 	sent    time.Time
 	unsent  bool // something is written and not flushed
@@ -123,7 +123,7 @@ func (s *eventStream) run(ctx context.Context) error {
 
 // turn looks once, and waits if that was all.
 func (s *eventStream) turn(ctx context.Context) error {
-	news, looked := s.api.Feed.wait(), time.Now()
+	news := s.api.Feed.wait()
 	end, err := s.advance(ctx)
 	if err == nil && time.Since(s.sent) >= streamSilence {
 		err = s.write(fmt.Appendf(nil, ":\nid: %d\n\n", s.at))
@@ -132,7 +132,7 @@ func (s *eventStream) turn(ctx context.Context) error {
 		err = s.flush()
 	}
 	if err == nil && end {
-		err = s.idle(ctx, news, looked)
+		err = s.idle(ctx, news)
 	}
 	if err == nil {
 		err = s.check()
@@ -140,11 +140,14 @@ func (s *eventStream) turn(ctx context.Context) error {
 	return err
 }
 
-// idle waits for news, but not longer than until the next check.
-func (s *eventStream) idle(ctx context.Context, news <-chan struct{}, looked time.Time) error {
+// idle waits for news, but not longer than until the next check. Under load it
+// lets some of them gather.
+func (s *eventStream) idle(ctx context.Context, news <-chan struct{}) error {
 	select {
 	case <-news:
-		return s.sleep(ctx, streamPace-time.Since(looked))
+		err := sleep(ctx, streamPace-time.Since(s.woken))
+		s.woken = time.Now()
+		return err
 	case <-time.After(streamCheck - time.Since(s.checked)):
 		return nil
 	case <-ctx.Done():
@@ -152,7 +155,10 @@ func (s *eventStream) idle(ctx context.Context, news <-chan struct{}, looked tim
 	}
 }
 
-func (s *eventStream) sleep(ctx context.Context, d time.Duration) error {
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return nil
+	}
 	select {
 	case <-time.After(d):
 		return nil
