@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"time"
 
@@ -25,6 +26,8 @@ const (
 	// does not read holds in memory.
 	streamBatch = 16 << 10
 	streamPage  = 100
+	// streamBuffer is how many bytes the kernel keeps for a reader.
+	streamBuffer = 64 << 10
 	// streamRetry is what a client is told to wait before it comes back.
 	streamRetry = 2 * time.Second
 )
@@ -86,7 +89,8 @@ func (s *eventStream) serve(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("X-Accel-Buffering", "no")
 	if r.ProtoMajor == 1 {
-		h.Set("Connection", "close") // its deadlines are not for another request
+		h.Set("Connection", "close") // its deadlines and buffer are not for another request
+		narrow(r.Context())
 	}
 	w.WriteHeader(http.StatusOK)
 	err := s.attempt(r.Context())
@@ -95,6 +99,27 @@ func (s *eventStream) serve(w http.ResponseWriter, r *http.Request) {
 		if last, err := frame(s.at, "dropped", end); err == nil && s.write(last) == nil {
 			_ = s.rc.Flush() // the deadline stays, for what net/http still has to write
 		}
+	}
+}
+
+// connKey is where ConnContext puts a connection.
+type connKey struct{}
+
+// ConnContext is for http.Server: with it streams bound what the kernel keeps
+// for a reader who does not read. Otherwise that is what its settings allow,
+// megabytes for each.
+func ConnContext(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, c)
+}
+
+// narrow sets the connection's buffer, if there is a connection that has one.
+func narrow(ctx context.Context) {
+	c := ctx.Value(connKey{})
+	if secure, ok := c.(interface{ NetConn() net.Conn }); ok {
+		c = secure.NetConn()
+	}
+	if buffered, ok := c.(interface{ SetWriteBuffer(int) error }); ok {
+		_ = buffered.SetWriteBuffer(streamBuffer) // or the reader is gone
 	}
 }
 
