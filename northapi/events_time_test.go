@@ -192,12 +192,12 @@ func TestEvents_EndsWithWhatItIsAbout(t *testing.T) {
 // more streams.
 func TestEvents_Draining(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var draining bool
-		w := newWorld(t, func(c *northapi.Config) { c.Draining = func() bool { return draining } })
+		var draining atomic.Bool
+		w := newWorld(t, func(c *northapi.Config) { c.Draining = draining.Load })
 		d, done := w.drips("viewer", "", 0)
 		w.happens(ownLogin)
 		time.Sleep(2100 * time.Millisecond)
-		draining = true
+		draining.Store(true)
 		<-done
 		d.wantLast(t, fmt.Sprintf(`2.5: id: %d|event: dropped|data: {"reason":"draining","resume_after":%d}`, w.last(), w.last()))
 		w.do("viewer", get, "/events", "").want(t, 503, "draining")

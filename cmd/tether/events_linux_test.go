@@ -193,7 +193,7 @@ func TestT17_EventReaders(t *testing.T) {
 	for i := range bad {
 		conn := s.askForEvents(t, keys[i%len(keys)], began)
 		if i%2 == 0 {
-			go trickle(ctx, conn)
+			go sip(ctx, conn)
 		}
 	}
 	good := new(follower)
@@ -220,8 +220,8 @@ func TestT17_EventReaders(t *testing.T) {
 	<-again.done
 }
 
-// trickle reads a little of a connection now and then.
-func trickle(ctx context.Context, conn net.Conn) {
+// sip reads a little of a connection now and then.
+func sip(ctx context.Context, conn net.Conn) {
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	piece := make([]byte, 512)
