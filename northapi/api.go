@@ -3,6 +3,7 @@ package northapi
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/edgetether/tether/schema"
@@ -31,6 +32,8 @@ type Config struct {
 	Sessions  Sessions
 	Files     Files // nil: there are none
 	Secrets   Secrets
+	EventLog  EventLog
+	Feed      *Feed // of all that is committed; nil: streams hear of it late
 
 	// NewID makes the identifiers of devices, groups, orders and keys.
 	NewID func() string
@@ -77,7 +80,7 @@ func build(c Config) *api {
 	for _, rt := range a.services() {
 		a.mount(Base+rt.pattern, rt)
 	}
-	for _, rt := range append(a.probes(), documents()...) {
+	for _, rt := range slices.Concat(a.probes(), a.streams(), documents()) {
 		a.mount(rt.pattern, rt)
 	}
 	if c.Southbound != nil {
@@ -98,6 +101,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Files == nil {
 		c.Files = noFiles{}
+	}
+	if c.Feed == nil {
+		c.Feed = NewFeed()
 	}
 	if c.Log == nil {
 		c.Log = func(string, error) {}

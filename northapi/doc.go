@@ -13,6 +13,7 @@
 // and so do the documents under /docs, /openrpc and /openapi.json (package docs), to GET and HEAD.
 // device_import (import.go) is a stream: it reads its body line by line and
 // writes its answer meanwhile, in the memory of one batch, whatever its length.
+// GET /events (events.go) opens as a query does, and then goes on writing.
 //
 // A handler is func(ctx, caller, Req) (Resp, error) and knows nothing of HTTP.
 // The frame does the rest, in this order, and does it alone: limit of the
@@ -66,6 +67,22 @@
 // Records of devices and their reports are overlaid with what the sessions
 // know now (live.go), because the store hears of it up to a second later.
 // Filters and counts by state are the store's.
+//
+// # Events
+//
+// A stream of events (events_stream.go) is a position in the log of all
+// devices, and nothing that waits for its reader. The Feed (feed.go) wakes it
+// when something was committed, and keeps the newest events, written once for
+// all streams; what is older it reads from the store, in pages. Readers may so be as
+// slow as they like without a queue of theirs, and without a loss; the writer
+// of the store, whose goroutine calls Publish, never waits. The store is the
+// truth: events that no Feed was told of, of another process say, come with the
+// next news, or after 15 s of silence.
+//
+// A stream that is limited to groups asks the store, each time that something
+// may be for it, because who is in a group may have changed. Twice a second a
+// stream asks if its key is still good. It ends with the event "dropped" and a
+// reason, if its reader can still be told.
 //
 // # What it never does
 //

@@ -72,6 +72,11 @@ func (a *api) probes() []route {
 	}
 }
 
+// streams are outside Base and need a key.
+func (a *api) streams() []route {
+	return []route{{get, "/events", viewer, query(a.events)}}
+}
+
 // documents are what the service tells about itself. They hold nothing of the
 // installation, and rpc.discover tells a part of it to everybody: no key.
 func documents() []route {

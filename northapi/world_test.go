@@ -128,6 +128,7 @@ type world struct {
 	handler  http.Handler
 	routes   chi.Routes // of the handler
 	store    *store.Store
+	feed     *northapi.Feed
 	sessions *sessions
 	secrets  *secrets
 	files    files
@@ -142,7 +143,7 @@ func newWorld(t testing.TB, changes ...func(*northapi.Config)) *world {
 	t.Helper()
 	w := &world{
 		t: t, secrets: newSecrets(), files: files{ownUpload: logText, foreignUpload: logText},
-		now: time.UnixMilli(present), keys: maps.Clone(template.keys),
+		now: time.UnixMilli(present), keys: maps.Clone(template.keys), feed: northapi.NewFeed(),
 	}
 	w.ids.Store(1000)
 	w.openStore()
@@ -153,7 +154,7 @@ func newWorld(t testing.TB, changes ...func(*northapi.Config)) *world {
 	w.sessions = &sessions{live: map[string]schema.Live{ownDevice: live, foreignDevice: live}, faults: map[string]error{}, give: succeed}
 	c := northapi.Config{
 		Devices: w.store, Groups: w.store, Relations: w.store, Records: w.store, Orders: w.store, Keys: w.store,
-		Sessions: w.sessions, Files: w.files, Secrets: w.secrets,
+		EventLog: w.store, Feed: w.feed, Sessions: w.sessions, Files: w.files, Secrets: w.secrets,
 		NewID: func() string { return fmt.Sprint(w.ids.Add(1)) },
 		Now:   func() time.Time { return w.now },
 		Log: func(route string, err error) {
@@ -185,7 +186,7 @@ func (w *world) openStore() {
 	seeded, err := os.ReadFile(template.path)
 	w.must(err)
 	w.must(os.WriteFile(path, seeded, 0o600))
-	w.store, err = store.Open(w.t.Context(), "sqlite:"+path, store.Options{})
+	w.store, err = store.Open(w.t.Context(), "sqlite:"+path, store.Options{OnEvents: w.feed.Publish})
 	w.must(err)
 	w.t.Cleanup(func() { w.store.Close() })
 }
@@ -244,16 +245,33 @@ func (w *world) request(kind, method, path, body string) *http.Request {
 	return r
 }
 
+// leaver is a caller who has seen enough of a stream of events with its
+// first part: it would not end.
+type leaver struct {
+	*httptest.ResponseRecorder
+	leave func()
+}
+
+func (l leaver) Flush() {
+	l.ResponseRecorder.Flush()
+	if l.Header().Get("Content-Type") == "text/event-stream" {
+		l.leave()
+	}
+}
+
 // send also holds the answer to what is true of all of them.
 func (w *world) send(r *http.Request) answer {
 	w.t.Helper()
 	rec := httptest.NewRecorder()
-	w.handler.ServeHTTP(rec, r)
+	ctx, leave := context.WithCancel(r.Context())
+	defer leave()
+	w.handler.ServeHTTP(leaver{rec, leave}, r.WithContext(ctx))
 	a := answer{status: rec.Code, header: rec.Header(), body: rec.Body.String()}
 	if a.header.Get("Cache-Control") != "no-store" || a.header.Get("X-Content-Type-Options") != "nosniff" {
 		w.t.Errorf("%s %s: headers %v", r.Method, r.URL, a.header)
 	}
-	if media := a.header.Get("Content-Type"); media == "application/octet-stream" || media == "application/x-ndjson" {
+	switch a.header.Get("Content-Type") {
+	case "application/octet-stream", "application/x-ndjson", "text/event-stream":
 		return a
 	}
 	d := json.NewDecoder(bytes.NewReader(rec.Body.Bytes()))

@@ -64,6 +64,7 @@ type service struct {
 	newID    func() string
 	hub      *session.Hub
 	waits    session.Waits
+	feed     *northapi.Feed
 	handler  http.Handler
 	receiver *logdrop.Receiver // nil: no logs are received
 	taken    chan error        // told that another server has taken this one's place
@@ -80,7 +81,7 @@ type service struct {
 // newService opens the store, takes this node's place in it, settles what its
 // earlier process left behind, and makes the hub and the API.
 func newService(ctx context.Context, c serviceConfig) (s *service, err error) {
-	s = &service{log: c.log, secrets: store.Secrets{Cost: c.bcryptCost}, taken: make(chan error, 1)}
+	s = &service{log: c.log, secrets: store.Secrets{Cost: c.bcryptCost}, feed: northapi.NewFeed(), taken: make(chan error, 1)}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {
@@ -114,10 +115,11 @@ func newService(ctx context.Context, c serviceConfig) (s *service, err error) {
 	return s, nil
 }
 
-// committed tells of events those who wait for orders, and more.
+// committed tells of events those who wait for orders, the streams of events, and more.
 func (s *service) committed(more func([]schema.Event)) func([]schema.Event) {
 	return func(events []schema.Event) {
 		s.waits.Committed(events)
+		s.feed.Publish(events)
 		if more != nil {
 			more(events)
 		}
@@ -189,7 +191,7 @@ func (s *service) hubConfig(c serviceConfig, node schema.Node) session.Config {
 func (s *service) apiConfig(c serviceConfig) northapi.Config {
 	a := northapi.Config{
 		Devices: s.store, Groups: s.store, Relations: s.store, Records: s.store, Orders: s.store, Keys: s.store,
-		Sessions: s.hub, Secrets: s.secrets, NewID: s.newID, Ready: s.store.Ready, Draining: s.draining,
+		Sessions: s.hub, EventLog: s.store, Feed: s.feed, Secrets: s.secrets, NewID: s.newID, Ready: s.store.Ready, Draining: s.draining,
 		AuthOff: c.authOff, Southbound: s.hub, Version: version(),
 		Log: func(route string, err error) { s.log.Error("request failed", "route", route, "error", err) },
 	}
@@ -212,7 +214,7 @@ func (s *service) draining() bool {
 func (s *service) serve(ctx context.Context, l net.Listener) error {
 	server := &http.Server{
 		Handler: s.handler, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
-		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		ConnContext: northapi.ConnContext, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	failed := make(chan error, 1)
 	s.wg.Go(func() { failed <- server.Serve(l) })
