@@ -114,14 +114,15 @@ func TestOnceKey_KnownLate(t *testing.T) {
 	w := newWorld(t)
 	w.sessions.give = func(ctx context.Context, o schema.Order) (*schema.Order, error) {
 		if o.DeviceID == "" {
-			return &o, nil
+			known, err := w.store.Order(ctx, schema.Everything, o.OrderID)
+			return &known, err
 		}
 		if err := queued(ctx, w.store, ownDevice, "777", w.sessions.last().Once); err != nil {
 			return nil, err
 		}
 		return nil, schema.ErrOrderKnown
 	}
-	o := into[schema.Order](t, w.keyed("operator", "k", withKey).want(t, 200, ""))
+	o := into[schema.Order](t, w.keyed("operator", "k", withKey).want(t, 202, ""))
 	if o.OrderID != "777" {
 		t.Errorf("answered with %+v", o)
 	}

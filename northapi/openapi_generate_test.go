@@ -81,11 +81,14 @@ func goodTexts(s *openapi3.Schema) []any {
 }
 
 func goodArrays(s *openapi3.Schema) []any {
-	all := []any{[]any{}}
+	var all []any
+	if s.MinItems == 0 {
+		all = append(all, []any{})
+	}
 	for _, item := range goods(s.Items.Value) {
 		all = append(all, []any{item})
 	}
-	if !s.UniqueItems {
+	if !s.UniqueItems && s.MaxItems != nil {
 		all = append(all, slices.Repeat([]any{goods(s.Items.Value)[0]}, int(*s.MaxItems)))
 	}
 	return all
@@ -210,7 +213,9 @@ func badArrays(s *openapi3.Schema) (all []fault) {
 	if s.UniqueItems {
 		all = append(all, fault{[]any{item, item}, "[1]", "given twice"})
 	}
-	all = append(all, fault{slices.Repeat([]any{item}, int(*s.MaxItems)+1), "", "too many by one"})
+	if s.MaxItems != nil {
+		all = append(all, fault{slices.Repeat([]any{item}, int(*s.MaxItems)+1), "", "too many by one"})
+	}
 	for _, f := range faults(s.Items.Value) {
 		all = append(all, fault{[]any{item, f.value}, "[1]" + f.at, f.why})
 	}

@@ -86,7 +86,7 @@ func TestOpenAPI_Access(t *testing.T) {
 	for _, rt := range a.services() {
 		check(rt, Base+rt.pattern)
 	}
-	for _, rt := range append(a.probes(), documents()...) {
+	for _, rt := range slices.Concat(a.probes(), a.streams(), documents()) {
 		if rt.method != head {
 			check(rt, rt.pattern)
 		}
@@ -104,8 +104,9 @@ var described = map[string]reflect.Type{
 	"GroupList": reflect.TypeFor[schema.List[schema.Group]](), "GroupStatus": reflect.TypeFor[groupStatus](), "StateCounts": reflect.TypeFor[stateCounts](),
 	"DeviceGroups": reflect.TypeFor[deviceGroups](), "RelationRef": reflect.TypeFor[relationRef](), "Relation": reflect.TypeFor[relation](),
 	"Related": reflect.TypeFor[related](), "GiveOrder": reflect.TypeFor[giveOrder](), "Order": reflect.TypeFor[schema.Order](),
-	"OrderList": reflect.TypeFor[schema.List[schema.Order]](), "OrderRef": reflect.TypeFor[orderRef](), "Holder": reflect.TypeFor[schema.Holder](),
+	"OrderList": reflect.TypeFor[schema.List[schema.Order]](), "OrderRef": reflect.TypeFor[orderRef](), "OrderCancel": reflect.TypeFor[orderCancel](), "Holder": reflect.TypeFor[schema.Holder](),
 	"Event": reflect.TypeFor[schema.Event](), "EventList": reflect.TypeFor[schema.List[schema.Event]](), "StatusInfo": reflect.TypeFor[schema.StatusInfo](),
+	"Gap": reflect.TypeFor[gap](), "Dropped": reflect.TypeFor[dropped](),
 	"CPUInfo": reflect.TypeFor[schema.CPUInfo](), "MemoryInfo": reflect.TypeFor[schema.MemoryInfo](), "DiskInfo": reflect.TypeFor[schema.DiskInfo](),
 	"HistoryPoint": reflect.TypeFor[schema.HistoryPoint](), "HistoryPointList": reflect.TypeFor[schema.List[schema.HistoryPoint]](),
 	"LogFile": reflect.TypeFor[schema.LogFile](), "LogFileList": reflect.TypeFor[schema.List[schema.LogFile]](),
@@ -113,10 +114,6 @@ var described = map[string]reflect.Type{
 	"KeyList": reflect.TypeFor[schema.List[schema.Key]](), "Health": reflect.TypeFor[health](), "Failure": reflect.TypeFor[failure](),
 	"ImportGood": reflect.TypeFor[importGood](), "ImportBad": reflect.TypeFor[importBad](), "ImportEnd": reflect.TypeFor[importEnd](),
 }
-
-// notYet are members that are read only to be refused: this server does not
-// offer them.
-var notYet = map[string]string{"GiveOrder": "ttl_s"}
 
 // taken are the components that are the body of a command, or are in one:
 // whoever writes one may leave out what the component does not require.
@@ -145,9 +142,6 @@ func TestOpenAPI_Types(t *testing.T) {
 		var always []string
 		for field := range fieldsOf(typ) {
 			member, options, _ := strings.Cut(field.Tag.Get("json"), ",")
-			if member == notYet[name] {
-				continue
-			}
 			members[member] = jsonTypeOf(field.Type)
 			if options != "omitzero" {
 				always = append(always, member)
@@ -241,6 +235,9 @@ func TestOpenAPI_Limits(t *testing.T) {
 		"items":               {s["DeviceList"].Properties["items"].MaxItems, schema.MaxPageLimit},
 		"params":              {give["params"].MaxBytes, schema.MaxParams},
 		"wait_ms":             {give["wait_ms"].Maximum, schema.OrderTimeout.Milliseconds()},
+		"ttl_s":               {give["ttl_s"].Maximum, int64(schema.MaxQueueTTL.Seconds())},
+		"ttl_s left out":      {int64(give["ttl_s"].Default.(float64)), int64(schema.QueueTTL.Seconds())},
+		"Idempotency-Key":     {p["Idempotency-Key"].Schema.MaxLength, schema.MaxOnceKey},
 		"limit":               {p["limit"].Schema.Maximum, schema.MaxPageLimit},
 		"limit left out":      {int64(p["limit"].Schema.Default.(float64)), schema.DefaultPageLimit},
 		"cursor":              {p["cursor"].Schema.MaxLength, maxCursor},
@@ -322,6 +319,7 @@ var unanswered = map[string]string{
 	"invalid_request": "southbound", "method_not_found": "southbound", "message_too_large": "southbound", "fenced": "a session's",
 	"upload_unknown": "a device's upload", "invalid_upload": "a device's upload", "log_store_full": "a device's upload",
 	"no_node_number": "the server does not start", "order_exists": "identifiers are new",
+	"order_not_first": "a session's", "order_known": "it is the answer that the order has",
 	"abandoned": "the caller has left", "cancelled": "the caller has left",
 }
 
@@ -392,17 +390,26 @@ func sources(t *testing.T, room string) (files []string) {
 	return files
 }
 
-// errorsOf notes the kind and the code of every schema.Errorf in a file.
+// errorsOf notes the kind and the code of every schema.Errorf and schema.Error
+// in a file.
 func errorsOf(t *testing.T, file string, made map[string]map[schema.Kind]bool) {
 	t.Helper()
 	kinds := kindsByName(t)
 	ast.Inspect(parse(t, file), func(n ast.Node) bool {
-		call, ok := n.(*ast.CallExpr)
-		if !ok || len(call.Args) < 3 || nameOf(call.Fun) != "Errorf" {
-			return true
+		code, ok := "", false
+		kind, known := schema.Internal, false
+		switch n := n.(type) {
+		case *ast.CallExpr:
+			if len(n.Args) >= 3 && nameOf(n.Fun) == "Errorf" {
+				code, ok = literal(n.Args[1])
+				kind, known = kinds[nameOf(n.Args[0])]
+			}
+		case *ast.CompositeLit:
+			if nameOf(n.Type) == "Error" {
+				code, ok = literal(memberOf(n, "Code"))
+				kind, known = kinds[nameOf(memberOf(n, "Kind"))]
+			}
 		}
-		code, ok := literal(call.Args[1])
-		kind, known := kinds[nameOf(call.Args[0])]
 		if ok && known {
 			if made[code] == nil {
 				made[code] = map[schema.Kind]bool{}
@@ -411,6 +418,16 @@ func errorsOf(t *testing.T, file string, made map[string]map[schema.Kind]bool) {
 		}
 		return true
 	})
+}
+
+// memberOf is the value of a member; nil: it has none.
+func memberOf(lit *ast.CompositeLit, name string) ast.Expr {
+	for _, x := range lit.Elts {
+		if kv, ok := x.(*ast.KeyValueExpr); ok && nameOf(kv.Key) == name {
+			return kv.Value
+		}
+	}
+	return nil
 }
 
 // nameOf is the last part of a name.

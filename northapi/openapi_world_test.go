@@ -32,7 +32,7 @@ var contract = sync.OnceValues(func() (*openapi3.T, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, media := range []string{"application/x-ndjson", "text/csv", "text/html"} {
+	for _, media := range []string{"application/x-ndjson", "text/csv", "text/html", "text/event-stream"} {
 		openapi3filter.RegisterBodyDecoder(media, openapi3filter.PlainBodyDecoder)
 	}
 	return openapi3.NewLoader().LoadFromData(text)
@@ -89,7 +89,10 @@ type teeBody struct {
 	io.Closer
 }
 
-// teeAnswer keeps what is written.
+// maxKept is how much is kept of a stream of events.
+const maxKept = 256 << 10
+
+// teeAnswer keeps what is written, and of a stream of events the beginning.
 type teeAnswer struct {
 	http.ResponseWriter
 	status int
@@ -104,9 +107,13 @@ func (a *teeAnswer) WriteHeader(status int) {
 }
 
 func (a *teeAnswer) Write(p []byte) (int, error) {
-	a.body.Write(p)
+	if a.body.Len() < maxKept || !a.streams() {
+		a.body.Write(p)
+	}
 	return a.ResponseWriter.Write(p)
 }
+
+func (a *teeAnswer) streams() bool { return a.Header().Get("Content-Type") == "text/event-stream" }
 
 func (h held) holds(r *http.Request, sent []byte, a *teeAnswer) {
 	asked, ok := h.asked(r, sent)
@@ -161,6 +168,9 @@ func (h held) asked(r *http.Request, sent []byte) (*openapi3filter.RequestValida
 	}
 	copied := r.Clone(context.Background())
 	copied.Body = io.NopCloser(bytes.NewReader(sent))
+	if r.Header.Get("Last-Event-ID") == "" { // none, then
+		copied.Header.Del("Last-Event-ID")
+	}
 	copied.URL.RawQuery = withoutEmpty(r.URL.Query()).Encode()
 	return &openapi3filter.RequestValidationInput{
 		Request: copied, PathParams: params,
@@ -210,12 +220,28 @@ func elsewhere(t testing.TB, doc *openapi3.T) *openapi3.Responses {
 
 // lines holds the lines of an answer that is made of them.
 func (h held) lines(response *openapi3.ResponseRef, a *teeAnswer) {
+	if a.streams() {
+		h.events(a)
+	}
 	if response == nil || response.Value.Content.Get("application/x-ndjson") == nil {
 		return
 	}
 	for line := range bytes.Lines(a.body.Bytes()) {
 		if err := visit(h.doc.Components.Schemas["ImportLine"].Value, line); err != nil {
 			h.t.Errorf("the document does not know the line %s: %v", line, err)
+		}
+	}
+}
+
+// events holds the data of a stream of events.
+func (h held) events(a *teeAnswer) {
+	for line := range bytes.Lines(a.body.Bytes()) {
+		data, ok := bytes.CutPrefix(line, []byte("data: "))
+		if !ok || !bytes.HasSuffix(data, []byte("\n")) { // the reader may have left
+			continue
+		}
+		if err := visit(h.doc.Components.Schemas["StreamData"].Value, data); err != nil {
+			h.t.Errorf("the document does not know the event %s: %v", data, err)
 		}
 	}
 }
