@@ -269,6 +269,12 @@ func TestOpenAPI_Words(t *testing.T) {
 		"EventKind":   {s["EventKind"].Enum, words["EventKind"]},
 		"Order.state": {s["Order"].Properties["state"].Enum, words["OrderState"]},
 		"ErrorType":   {s["ErrorType"].Enum, own[""]},
+		"if_offline":  {s["GiveOrder"].Properties["if_offline"].Enum, []string{fail, queueIt}},
+		"if_busy":     {s["GiveOrder"].Properties["if_busy"].Enum, []string{fail, waitForIt}},
+		"Dropped.reason": {
+			s["Dropped"].Properties["reason"].Enum,
+			append(constants(t, "events_stream.go")[""], schema.ErrDeviceNotFound.Code, schema.ErrGroupNotFound.Code),
+		},
 	} {
 		if !slices.Equal(pair[0], pair[1]) || len(pair[0]) == 0 {
 			t.Errorf("%s: the document has %q, the code %q", name, pair[0], pair[1])
