@@ -131,24 +131,6 @@ func (r *reader) want(events ...string) {
 	}
 }
 
-// wantDropped asserts that the stream ends with this reason, and returns
-// where it may be resumed.
-func (r *reader) wantDropped(reason string) string {
-	r.t.Helper()
-	b := r.next()
-	var d struct {
-		Reason string `json:"reason"`
-		Resume int64  `json:"resume_after"`
-	}
-	if err := json.Unmarshal([]byte(b.data), &d); err != nil || b.event != "dropped" || d.Reason != reason || b.id != fmt.Sprint(d.Resume) {
-		r.t.Fatalf("%+v, want the reason %s", b, reason)
-	}
-	if b, more := <-r.blocks; more {
-		r.t.Fatalf("after the last event: %+v", b)
-	}
-	return b.id
-}
-
 // opened waits for the beginning, and returns the position that it tells.
 func (r *reader) opened() string {
 	r.t.Helper()
