@@ -10,7 +10,7 @@ SHELL     := bash
 .SHELLFLAGS := -eu -o pipefail -c
 GO        ?= go
 # A package that takes longer than this hangs.
-TIMEOUT   ?= 8m
+TIMEOUT   ?= 12m
 FUZZTIME  ?= 60s
 SOAKCOUNT ?= 10
 BENCH     ?= .

@@ -134,6 +134,10 @@ func (f *loadedFleet) load(id string) {
 			f.t.Errorf("an order was answered %d %s: %s", a.HTTP, a.Code, a.Message)
 			return
 		}
+		if a.HTTP != 200 {
+			// Each refusal leaves an event; more than an outage may hold are lost, and said to be.
+			<-time.After(20 * time.Millisecond)
+		}
 	}
 }
 
