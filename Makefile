@@ -43,8 +43,9 @@ staticcheck:
 tidy:
 	$(GO) mod tidy -diff
 
+# Most tests wait for something: more of them at once than there are cores.
 race:
-	@$(GO) test -race -v -timeout $(TIMEOUT) ./... 2>&1 | awk -f .ci/report.awk
+	@$(GO) test -race -v -p 3 -parallel 4 -timeout $(TIMEOUT) ./... 2>&1 | awk -f .ci/report.awk
 
 # The session's core has no goroutine: its sequences and its simulation are run
 # whole without the race detector, under which they are short.

@@ -26,7 +26,7 @@ type ledger struct {
 	events  []schema.Event
 	states  []schema.DevState
 	settled int
-	down    bool
+	down    atomic.Bool
 	hold    chan struct{} // not nil: a claim waits for it
 	panics  func(schema.Event) bool
 	waits   *Waits
@@ -45,7 +45,7 @@ func (l *ledger) Claim(context.Context, schema.Claim) (schema.Claimed, error) {
 }
 
 func (l *ledger) err() error {
-	if l.down {
+	if l.down.Load() {
 		return schema.ErrStoreUnavailable
 	}
 	return nil
@@ -329,9 +329,7 @@ func TestClerkTriesAgain(t *testing.T) {
 }
 
 func (l *ledger) setDown(down bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.down = down
+	l.down.Store(down)
 }
 
 // TestRevokedWhileClaiming: business disables the device between the check of

@@ -107,8 +107,8 @@ func readTrace(r io.Reader) (calls []call, err error) {
 			continue
 		}
 		end := strings.LastIndex(args, ")")
-		if !isCall || end < 0 || strings.Contains(args[end:], "= -") {
-			continue // an exit, a signal, an error
+		if !isCall || end < 0 || name == "???" || strings.Contains(args[end:], "= -") {
+			continue // an exit, a signal, a call that its thread's end cut short, an error
 		}
 		c, err := parseCall(name, begun.args+args[:end])
 		if err != nil {

@@ -71,7 +71,7 @@ func streamed(sc schema.Scope, sel schema.EventSelection, after, through int64, 
 	var q query
 	q.add("SELECT pos, seq, device_id, at, kind, outcome, actor, detail FROM events WHERE pos > ? AND pos <= ?", after, through)
 	if sel.DeviceID != "" {
-		q.add(" AND device_id || '' = ?", sel.DeviceID)
+		q.add(" AND COALESCE(device_id, '') = ?", sel.DeviceID)
 	}
 	if len(sel.Kinds) > 0 {
 		kinds := make([]string, len(sel.Kinds))

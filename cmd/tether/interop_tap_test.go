@@ -109,7 +109,7 @@ func (p *tap) pass(conn int, from side, src, dst net.Conn) {
 		}
 		raw = f.raw
 		if f.op > 1 {
-			p.note(tapped{conn, from, control[f.op], 1, f.controlText()})
+			p.note(tapped{conn, from, frameNames[f.op], 1, f.controlText()})
 			continue
 		}
 		frames++
@@ -120,11 +120,11 @@ func (p *tap) pass(conn int, from side, src, dst net.Conn) {
 	}
 }
 
-// control names frames by their opcode.
-var control = map[byte]string{2: "binary", 8: "close", 9: "ping", 10: "pong"}
+// frameNames names frames by their opcode.
+var frameNames = map[byte]string{2: "binary", 8: "close", 9: "ping", 10: "pong"}
 
 // controlText is what a person reads of a frame that is no text.
-func (f frame) controlText() string {
+func (f tappedFrame) controlText() string {
 	if f.op == 8 && len(f.payload) >= 2 {
 		return strings.TrimSpace(fmt.Sprint(binary.BigEndian.Uint16([]byte(f.payload)), " ", f.payload[2:]))
 	}
@@ -156,8 +156,8 @@ func handshake(r *bufio.Reader) (raw []byte, text string, err error) {
 	}
 }
 
-// frame is one WebSocket frame, and the bytes that it came in.
-type frame struct {
+// tappedFrame is one WebSocket frame, and the bytes that it came in.
+type tappedFrame struct {
 	raw     []byte
 	final   bool
 	op      byte
@@ -166,7 +166,7 @@ type frame struct {
 
 var errReserved = errors.New("a frame with a reserved bit")
 
-func readFrame(r io.Reader) (f frame, err error) {
+func readFrame(r io.Reader) (f tappedFrame, err error) {
 	take := func(n int) []byte {
 		b := make([]byte, n)
 		if err == nil {

@@ -51,7 +51,7 @@ type foreigner struct {
 	closes  []string // of the connections that it has before the first login
 }
 
-var foreign = []foreigner{
+var foreigners = []foreigner{
 	{name: "json-rpc-2.0", program: script, more: []string{"batch first pong", "batch é -32601", "batch third pong", "pong alive?"}},
 	{
 		name: "vscode-ws-jsonrpc", program: script,
@@ -70,13 +70,13 @@ var foreign = []foreigner{
 		more:   []string{"batch pong", "batch -32601", "batch pong", "subscribe -32601 method not found"},
 		closes: []string{"4400"},
 	},
-	{name: "websockets", program: python},
-	{name: "aiohttp", program: python},
+	{name: "websockets", program: pythonScript},
+	{name: "aiohttp", program: pythonScript},
 }
 
 func TestInterop(t *testing.T) {
 	s := serve(t)
-	for _, f := range foreign {
+	for _, f := range foreigners {
 		t.Run(f.name, func(t *testing.T) { f.test(t, s) })
 	}
 }
@@ -204,11 +204,11 @@ func script(t *testing.T) []string {
 	return []string{"node", filepath.Join(libraries(t), filepath.Base(t.Name())+".mjs")}
 }
 
-// python is a device in Python, which has only its transport of others. Debian's
+// pythonScript is a device in Python, which has only its transport of others. Debian's
 // Python is the one for which apt installs.
-func python(t *testing.T) []string {
+func pythonScript(t *testing.T) []string {
 	t.Helper()
-	return []string{"/usr/bin/python3", "-B", whole(t, "testdata/interop/python/"+filepath.Base(t.Name())+"_.py")}
+	return []string{python, "-B", absolute(t, "testdata/interop/python/"+filepath.Base(t.Name())+"_.py")}
 }
 
 // built is a device in Go.
@@ -239,11 +239,11 @@ func libraries(t *testing.T) string {
 			t.Fatalf("%v\n%s", err, out)
 		}
 	}
-	return whole(t, dir)
+	return absolute(t, dir)
 }
 
-// whole is a path that holds in any folder.
-func whole(t *testing.T, path string) string {
+// absolute is a path that holds in any folder.
+func absolute(t *testing.T, path string) string {
 	t.Helper()
 	path, err := filepath.Abs(path)
 	if err != nil {
