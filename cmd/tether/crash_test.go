@@ -46,7 +46,7 @@ func (a *acked) begun() bool {
 func TestF34_ServiceKilledUnderLoad(t *testing.T) {
 	t.Parallel()
 	s := serve(t, "--device-message-rate", "0")
-	s.keepsItsWord(t, kills(20), func(int) { atRandom(); s.kill() })
+	s.keepsItsWord(t, kills(10), func(int) { atRandom(); s.kill() })
 }
 
 // TestF34_PostgresAndServiceKilledUnderLoad is the same on PostgreSQL, which flushes

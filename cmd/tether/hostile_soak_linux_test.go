@@ -24,7 +24,7 @@ func defaultConnects() int {
 	if os.Getenv("TETHER_SOAK") != "" {
 		return 500_000 / memoryFactor // the race detector is for fewer
 	}
-	return 2_000
+	return 1_000
 }
 
 // freed is what the program says when it has given back what it does not use.
