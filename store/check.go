@@ -54,6 +54,9 @@ var invariants = []invariant{
 		`SELECT device_id, COALESCE(owner_node, 0), owner_epoch FROM devices WHERE state NOT IN ('online', 'Unknown', 'offline') LIMIT $1`},
 	{"device %s: it was told of change %d, and the last is %d",
 		"SELECT device_id, told_version, update_version FROM devices WHERE told_version > update_version LIMIT $1"},
+	{"device %s: page %d of the names has not its own, of length %d",
+		`SELECT d.device_id, d.name_page, LENGTH(d.name_paged) FROM devices d LEFT JOIN name_pages p ON p.page = d.name_page
+			WHERE d.name_paged <> '' AND REPLACE(COALESCE(p.names, ''), d.name_paged, '') = COALESCE(p.names, '') LIMIT $1`},
 	{"device %s: %d devices have its sn and model, and %d may",
 		"SELECT MIN(device_id), COUNT(*), 1 FROM devices GROUP BY sn, model HAVING COUNT(*) > 1 LIMIT $1"},
 	{"device %s: it is in a group, and of devices %d and of groups %d are there",

@@ -82,6 +82,7 @@ func TestCheck_EachInvariant(t *testing.T) {
 		}, {
 			bare("relations") + bare("devices") + "UPDATE devices SET sn = 'x', model = 'y'": "device 1: 2 devices have its sn and model, and 1 may",
 			"UPDATE events SET pos = 1000 WHERE device_id = '1' AND seq = 2":                 "device 1: event 3 is the one before as well, or is at ",
+			"UPDATE devices SET name_page = 9, name_paged = 'ABC' WHERE device_id = '3'":     "device 3: page 9 of the names has not its own, of length 3",
 			"UPDATE orders SET ended_time = 5":                                               "and ended at 5",
 		}} {
 			url := newDatabase(t)

@@ -121,7 +121,11 @@ func (s *Store) ListDevices(ctx context.Context, sc schema.Scope, f schema.Devic
 				return schema.List[schema.Device]{}, err
 			}
 		}
-		q, id := listed(sc, f)
+		in, err := placeOf(r, f.Name)
+		if err != nil {
+			return schema.List[schema.Device]{}, err
+		}
+		q, id := listed(sc, f, in)
 		return list(r, q, p, order{kind: 'd', id: id}, plainDevice,
 			func(d schema.Device) cursor { return cursor{id: d.DeviceID} })
 	})
@@ -129,18 +133,26 @@ func (s *Store) ListDevices(ctx context.Context, sc schema.Scope, f schema.Devic
 
 // listed is the query of ListDevices, and the column that orders it. A page is
 // to read what it shows, and SQLite, which knows nothing of how many rows there
-// are, reads first the table whose column that is: a group's devices are found
-// by the group, and names that nothing else narrows in an index of little else.
-func listed(sc schema.Scope, f schema.DeviceFilter) (*query, string) {
+// are, reads first the table whose column that is: the few devices that may have
+// a name (in), those of a group, and names that nothing else narrows in an index
+// of little else.
+func listed(sc schema.Scope, f schema.DeviceFilter, in *place) (*query, string) {
 	var q query
 	id, name, group := "d.device_id", "d.name_folded", f.GroupID
 	if group == "" && len(sc.Groups) == 1 {
 		group = sc.Groups[0]
 	}
+	if group != "" { // which then is all that the scope has to say
+		sc.Groups = []string{group}
+	}
 	q.add("SELECT " + deviceColumns)
 	switch {
+	case in != nil:
+		q.add(" FROM (")
+		q.narrow(in, f.Name)
+		q.add(") n CROSS JOIN devices d WHERE d.device_id = n.device_id")
 	case group != "":
-		id = "g.device_id"
+		id, sc.Groups = "g.device_id", nil
 		q.add(" FROM relations g JOIN devices d ON d.device_id = g.device_id WHERE g.group_id = ?", group)
 	case f == schema.DeviceFilter{Name: f.Name} && f.Name != "":
 		id, name = "n.device_id", "n.name_folded"
@@ -152,11 +164,9 @@ func listed(sc schema.Scope, f schema.DeviceFilter) (*query, string) {
 	q.equal("d.type", f.Type)
 	q.equal("d.model", f.Model)
 	q.equal("d.sn", f.SN)
-	if f.Name != "" {
+	if f.Name != "" && in == nil {
 		q.add(" AND "+name+` LIKE ? ESCAPE '\'`, containing(f.Name))
 	}
-	if group == "" { // else the scope has it
-		q.within(sc, id)
-	}
+	q.within(sc, id)
 	return &q, id
 }

@@ -67,7 +67,7 @@ func (t *tx) addDevices(devices []schema.NewDevice, by string) ([]error, error) 
 		delete(added, d.DeviceID) // an id that is given twice was inserted once
 		t.updated(d.DeviceID, by, "add", d.CreatedTime)
 	}
-	return answers, nil
+	return answers, t.pageNames()
 }
 
 const registered = "SELECT sn, model FROM devices WHERE (sn, model) IN (VALUES "

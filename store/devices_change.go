@@ -62,6 +62,9 @@ func (t *tx) updateDevice(sc schema.Scope, deviceID string, patch schema.DeviceP
 	_, err = t.exec(`UPDATE devices SET name = $2, name_folded = $3, type = $4, description = $5, software = $6,
 			business_software = $7, nic = $8, enabled = $9, updated_time = $10, update_version = $11 WHERE device_id = $1`,
 		deviceID, is.name, is.folded, is.kind, is.description, is.software, is.business, is.nic, d.Enabled, now, o.update)
+	if err == nil && is.folded != was.folded {
+		err = t.pageNames()
+	}
 	if err != nil {
 		return a, err
 	}
@@ -180,6 +183,10 @@ func (t *tx) deleteDevice(sc schema.Scope, deviceID, by string, now int64) error
 	if _, err := t.exec("DELETE FROM status_history WHERE device_id = $1", deviceID); err != nil {
 		return err
 	}
-	_, err = t.exec("DELETE FROM devices WHERE device_id = $1", deviceID) // relations go with it
-	return err
+	rows, err := t.rows("DELETE FROM devices WHERE device_id = $1 RETURNING name_page", deviceID) // relations go with it
+	pages, err := collect(rows, err, number)
+	if err != nil {
+		return err
+	}
+	return t.leavePages(pages)
 }

@@ -93,6 +93,10 @@
 //
 // # Reading
 //
+// A page of a list reads little more than it shows. For a part of a name the
+// devices are found in pages of names (names.go), which all that add, rename and
+// delete devices keep in their transaction.
+//
 // Reads use a few connections of their own, see only what is committed, and
 // end after ten seconds, so that a forgotten reader cannot keep the
 // write-ahead log from being emptied. Every read made for an API key takes its

@@ -55,7 +55,7 @@ func TestPortable_SQLText(t *testing.T) {
 }
 
 // Values reach the database as parameters alone: no text is formatted into
-// SQL, and the pieces that query.add and query.in join are constants (T37).
+// SQL, and the pieces that query.add and in join are constants (T37).
 func TestT37_NoValueBecomesText(t *testing.T) {
 	for name, f := range sources(t) {
 		ast.Inspect(f, func(n ast.Node) bool {

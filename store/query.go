@@ -33,7 +33,7 @@ func (q *query) equal(column, value string) {
 }
 
 // in adds "column IN (…)", which an empty list never meets.
-func (q *query) in(column string, list []string) {
+func in[T any](q *query, column string, list []T) {
 	if len(list) == 0 {
 		q.add("FALSE")
 		return
@@ -52,7 +52,7 @@ func (q *query) within(sc schema.Scope, device string) {
 		return
 	}
 	q.add(" AND EXISTS (SELECT 1 FROM relations w WHERE w.device_id = " + device + " AND ")
-	q.in("w.group_id", sc.Groups)
+	in(q, "w.group_id", sc.Groups)
 	q.add(")")
 }
 
@@ -60,7 +60,7 @@ func (q *query) within(sc schema.Scope, device string) {
 func (q *query) withinGroups(sc schema.Scope, group string) {
 	if sc.Groups != nil {
 		q.add(" AND ")
-		q.in(group, sc.Groups)
+		in(q, group, sc.Groups)
 	}
 }
 

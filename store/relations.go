@@ -107,7 +107,7 @@ func (t *tx) leaveOthers(sc schema.Scope, deviceID string, keep []string) error 
 	q.withinGroups(sc, "group_id")
 	if len(keep) > 0 {
 		q.add(" AND NOT ")
-		q.in("group_id", keep)
+		in(&q, "group_id", keep)
 	}
 	_, err := t.exec(q.text.String(), q.args...)
 	return err

@@ -69,7 +69,7 @@ func (t *tx) forget(devices []string) error {
 	for part := range slices.Chunk(devices, maxRows) {
 		var q query
 		q.add("DELETE FROM event_seq WHERE ")
-		q.in("device_id", part)
+		in(&q, "device_id", part)
 		q.add(` AND NOT EXISTS (SELECT 1 FROM devices d WHERE d.device_id = event_seq.device_id)
 			AND NOT EXISTS (SELECT 1 FROM events e WHERE e.device_id = event_seq.device_id)
 			AND NOT EXISTS (SELECT 1 FROM orders o WHERE o.device_id = event_seq.device_id)`)

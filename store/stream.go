@@ -74,12 +74,8 @@ func streamed(sc schema.Scope, sel schema.EventSelection, after, through int64, 
 		q.add(" AND COALESCE(device_id, '') = ?", sel.DeviceID)
 	}
 	if len(sel.Kinds) > 0 {
-		kinds := make([]string, len(sel.Kinds))
-		for i, k := range sel.Kinds {
-			kinds[i] = string(k)
-		}
 		q.add(" AND ")
-		q.in("kind", kinds)
+		in(&q, "kind", sel.Kinds)
 	}
 	q.within(sc, "events.device_id")
 	q.add(" ORDER BY pos LIMIT ?", limit)
