@@ -98,6 +98,9 @@ func (t *tx) rows(text string, args ...any) (*sql.Rows, error) {
 	return st.QueryContext(t.ctx, storable(args)...)
 }
 
+// page is rows: what a change reads has one plan.
+func (t *tx) page(text string, args ...any) (*sql.Rows, error) { return t.rows(text, args...) }
+
 func (t *tx) row(text string, args ...any) scanner {
 	st, err := t.link.prepared(t.ctx, text)
 	if err != nil {

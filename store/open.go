@@ -30,6 +30,8 @@ type engine struct {
 	local bool
 	// text is a statement in the form that the engine likes best.
 	text func(string) string
+	// anew comes before the values of a query that is to be planned for them, and not once for all.
+	anew []any
 }
 
 // readers is the number of connections that read at once.

@@ -37,24 +37,19 @@ func openPostgres(rawURL string) (*engine, error) {
 		"idle_in_transaction_session_timeout": postgresQuery,
 	}
 	reading := maps.Clone(session)
-	maps.Copy(reading, plannedAnew)
+	reading["jit"] = "off" // compiling a plan takes longer than any read of ours
 	return &engine{
 		write: keep(openSessions(config, session, durable), 2),
 		read:  keep(openSessions(config, reading, readOnly), readers),
 		steps: openSessions(config, map[string]string{"lock_timeout": postgresQuery}, durable),
 		text:  func(same string) string { return same },
+		anew:  []any{pgx.QueryExecModeDescribeExec},
 		hold:  &hold{db: keep(openSessions(config, session, lively), 1)},
 		bulk:  copyFrom,
 		// Two servers that start at once take turns.
 		dialect: goose.DialectPostgres, goose: []goose.ProviderOption{goose.WithSessionLocker(locker)},
 	}, nil
 }
-
-// plannedAnew has each read planned for the values that it is given: what is rare
-// and what is common want different plans, and one plan for all took 26 and 65 ms
-// for pages that take 1 and 2. No plan is compiled, which takes longer than any
-// read of ours.
-var plannedAnew = map[string]string{"plan_cache_mode": "force_custom_plan", "jit": "off"}
 
 // copyFrom writes a table by COPY, in the transaction that conn is in.
 func copyFrom(ctx context.Context, conn *sql.Conn, t copiedTable, from *stream) error {

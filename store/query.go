@@ -76,7 +76,7 @@ func list[T any](r querier, q *query, p schema.Page, o order, scan func(scanner)
 		return schema.List[T]{}, err
 	}
 	q.add(" LIMIT ?", limit+1)
-	rows, err := r.rows(q.text.String(), q.args...)
+	rows, err := r.page(q.text.String(), q.args...)
 	items, err := collect(rows, err, scan)
 	if err != nil {
 		return schema.List[T]{}, err

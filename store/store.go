@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/edgetether/tether/schema"
@@ -91,12 +92,16 @@ func (s *Store) Ready(ctx context.Context) error {
 type querier interface {
 	row(text string, args ...any) scanner
 	rows(text string, args ...any) (*sql.Rows, error)
+	// page is rows of a query that is planned for its values: what is rare and
+	// what is common want different plans.
+	page(text string, args ...any) (*sql.Rows, error)
 }
 
 // reader is a querier of committed data for one call.
 type reader struct {
-	ctx context.Context
-	db  *sql.DB
+	ctx  context.Context
+	db   *sql.DB
+	anew []any // see engine
 }
 
 func (r reader) row(text string, args ...any) scanner {
@@ -107,13 +112,17 @@ func (r reader) rows(text string, args ...any) (*sql.Rows, error) {
 	return r.db.QueryContext(r.ctx, text, storable(args)...)
 }
 
+func (r reader) page(text string, args ...any) (*sql.Rows, error) {
+	return r.rows(text, slices.Concat(r.anew, args)...)
+}
+
 // read runs fn on committed data. A read may be repeated; a fail-over leaves
 // as many dead connections as there are readers.
 func read[T any](ctx context.Context, s *Store, fn func(querier) (T, error)) (v T, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	for range readers + 1 {
-		v, err = fn(reader{ctx: ctx, db: s.engine.read})
+		v, err = fn(reader{ctx, s.engine.read, s.engine.anew})
 		if faultOf(err) != passing {
 			break
 		}
