@@ -106,8 +106,7 @@ func (o *operations) routes() http.Handler {
 	mux.HandleFunc("GET /state", o.serveState)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", o.serveReady)
-	mux.HandleFunc("GET /debug/pprof/", pprof.Index) // the others by their names
-	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index) // the others by their names; not cmdline, which may hold a password
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
