@@ -39,3 +39,17 @@ func BenchmarkPing(b *testing.B) {
 		ask(schema.MethodPing, struct{}{})
 	}
 }
+
+// BenchmarkCounting is what of that is counting.
+func BenchmarkCounting(b *testing.B) {
+	h := New(Config{})
+	defer h.Close()
+	s := &Session{hub: h, cell: h.meter.cell(), core: newCore(&h.cfg.Settings, 1, "", h.born)}
+	var ev event = pingRequest{}
+	b.ReportAllocs()
+	for b.Loop() {
+		s.cell.messages[gotMethod(schema.MethodPing)].Add(1)
+		s.observe(ev)
+		s.count(ev)
+	}
+}
