@@ -53,6 +53,10 @@ type Config struct {
 	// Log is told of what callers are not: errors of the inside, and panics
 	// with their stack. route is "METHOD pattern". nil discards.
 	Log func(route string, err error)
+	// Observe is told of each request that was answered: its route, one of Routes,
+	// the status, and how long it took, for a stream its whole life. It is called from
+	// many goroutines and must not block. nil discards.
+	Observe func(route string, status int, took time.Duration)
 	// Version is shown by /healthz.
 	Version string
 }
@@ -80,8 +84,11 @@ func build(c Config) *api {
 	for _, rt := range a.services() {
 		a.mount(Base+rt.pattern, rt)
 	}
-	for _, rt := range slices.Concat(a.probes(), a.streams(), documents()) {
+	for _, rt := range slices.Concat(a.probes(), a.streams()) {
 		a.mount(rt.pattern, rt)
+	}
+	for _, rt := range documents() {
+		a.mountAs(Documents, rt.pattern, rt)
 	}
 	if c.Southbound != nil {
 		a.router.Method(http.MethodGet, "/ws", c.Southbound)
@@ -104,6 +111,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Feed == nil {
 		c.Feed = NewFeed()
+	}
+	if c.Observe == nil {
+		c.Observe = func(string, int, time.Duration) {}
 	}
 	if c.Log == nil {
 		c.Log = func(string, error) {}

@@ -82,13 +82,13 @@ func command[Q interface{ check() error }, A any](status int, handle func(contex
 	}}
 }
 
-// serve is the frame that every route runs in. name is for the log.
-func (a *api) serve(name string, rt route) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
+// serve is the frame that every route runs in. name is for the log, observed for Observe.
+func (a *api) serve(name, observed string, rt route) http.HandlerFunc {
+	return a.observed(observed, func(w *statusWriter, r *http.Request) {
 		if rt.endpoint.stream {
-			r.Body = limitStall(w, r)
+			r.Body = limitStall(w.ResponseWriter, r)
 		} else {
-			r.Body = limitBody(w, r)
+			r.Body = limitBody(w.ResponseWriter, r) // which closes the connection of who sends too much
 		}
 		rep, err := a.attempt(rt, r)
 		if err != nil {
@@ -96,7 +96,7 @@ func (a *api) serve(name string, rt route) http.HandlerFunc {
 			return
 		}
 		a.answer(w, r, name, rep)
-	}
+	})
 }
 
 // limitBody bounds a body's size, and the time until it is whole (T16). The
@@ -231,10 +231,14 @@ func guard(h http.Header) {
 }
 
 func (a *api) notFound(w http.ResponseWriter, r *http.Request) {
-	a.fail(w, r.Method, errNoRoute)
+	a.observed(NoRoute, func(w *statusWriter, r *http.Request) { a.fail(w, r.Method, errNoRoute) })(w, r)
 }
 
 func (a *api) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
+	a.observed(NoRoute, a.refuseMethod)(w, r)
+}
+
+func (a *api) refuseMethod(w *statusWriter, r *http.Request) {
 	var allowed []string
 	for _, method := range []string{get, head, post, put, del} {
 		if a.router.Match(chi.NewRouteContext(), method, r.URL.Path) {

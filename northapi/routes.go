@@ -87,6 +87,9 @@ func documents() []route {
 	return all
 }
 
-func (a *api) mount(pattern string, rt route) {
-	a.router.Method(rt.method, pattern, a.serve(rt.method+" "+pattern, rt))
+func (a *api) mount(pattern string, rt route) { a.mountAs(rt.method+" "+pattern, pattern, rt) }
+
+// mountAs is mount for rows that Observe hears of under one name.
+func (a *api) mountAs(observed, pattern string, rt route) {
+	a.router.Method(rt.method, pattern, a.serve(rt.method+" "+pattern, observed, rt))
 }

@@ -68,6 +68,7 @@ func (w *writer) keep(o *op, device string, now int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.counted >= w.limit {
+		w.dropped++
 		w.lost[device] = loss{count: w.lost[device].count + 1, last: now}
 		return
 	}

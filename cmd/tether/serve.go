@@ -15,24 +15,26 @@ import (
 )
 
 type serveCmd struct {
-	Listen            string        `default:"127.0.0.1:9090" help:"Address for REST and devices."`
-	Database          string        `default:"${database}" help:"Where everything is kept: sqlite:PATH, or postgres://…"`
-	Node              string        `default:"tether-1" help:"Name of this server among those of its database."`
-	TLSCert           string        `name:"tls-cert" placeholder:"FILE" help:"Certificate chain, PEM."`
-	TLSKey            string        `name:"tls-key" placeholder:"FILE" help:"Its key, PEM."`
-	InsecurePlaintext bool          `help:"Listen without TLS on an address that is not loopback."`
-	Auth              string        `default:"on" enum:"on,off" help:"off: requests need no key; loopback only."`
-	Origin            []string      `placeholder:"URL" help:"Origin header that a WebSocket handshake may carry."`
-	DeviceMessageRate float64       `default:"20" help:"Messages a second of one device, 100 at once; 0 is no limit."`
-	StatusSample      time.Duration `default:"1m" help:"How often a device's report is kept in its history; 0 keeps every one."`
-	RestartWindow     time.Duration `default:"1m" help:"How long after a restart order a new boot proves it."`
-	KeepEvents        age           `default:"30d" help:"How long events are kept: 30d, 12h; 0 is for ever."`
-	KeepHistory       age           `default:"7d" help:"How long the history of reports is kept; 0 is for ever."`
-	KeepOrders        age           `default:"90d" help:"How long orders are kept after their end, 7d at least; 0 is for ever."`
-	BcryptCost        int           `default:"12" help:"Cost of checking a password that a person chose, 4 to 15."`
-	SFTPListen        string        `name:"sftp-listen" placeholder:"ADDRESS" help:"Receive device logs here, by SFTP."`
-	SFTPPublic        string        `name:"sftp-public" placeholder:"HOST:PORT" help:"What devices are told of it, if not --sftp-listen."`
-	SFTPDir           string        `name:"sftp-dir" placeholder:"FOLDER" help:"Where the logs are kept; default: logs, beside the SQLite file, or in ./data."`
+	Listen               string        `default:"127.0.0.1:9090" help:"Address for REST and devices."`
+	Database             string        `default:"${database}" help:"Where everything is kept: sqlite:PATH, or postgres://…"`
+	Node                 string        `default:"tether-1" help:"Name of this server among those of its database."`
+	TLSCert              string        `name:"tls-cert" placeholder:"FILE" help:"Certificate chain, PEM."`
+	TLSKey               string        `name:"tls-key" placeholder:"FILE" help:"Its key, PEM."`
+	InsecurePlaintext    bool          `help:"Listen without TLS on an address that is not loopback."`
+	OpsListen            string        `default:"127.0.0.1:9091" placeholder:"ADDRESS" help:"Address for metrics, profiles and the state; \"\": none."`
+	OpsInsecurePlaintext bool          `help:"Let --ops-listen be an address that is not loopback. It has neither TLS nor keys."`
+	Auth                 string        `default:"on" enum:"on,off" help:"off: requests need no key; loopback only."`
+	Origin               []string      `placeholder:"URL" help:"Origin header that a WebSocket handshake may carry."`
+	DeviceMessageRate    float64       `default:"20" help:"Messages a second of one device, 100 at once; 0 is no limit."`
+	StatusSample         time.Duration `default:"1m" help:"How often a device's report is kept in its history; 0 keeps every one."`
+	RestartWindow        time.Duration `default:"1m" help:"How long after a restart order a new boot proves it."`
+	KeepEvents           age           `default:"30d" help:"How long events are kept: 30d, 12h; 0 is for ever."`
+	KeepHistory          age           `default:"7d" help:"How long the history of reports is kept; 0 is for ever."`
+	KeepOrders           age           `default:"90d" help:"How long orders are kept after their end, 7d at least; 0 is for ever."`
+	BcryptCost           int           `default:"12" help:"Cost of checking a password that a person chose, 4 to 15."`
+	SFTPListen           string        `name:"sftp-listen" placeholder:"ADDRESS" help:"Receive device logs here, by SFTP."`
+	SFTPPublic           string        `name:"sftp-public" placeholder:"HOST:PORT" help:"What devices are told of it, if not --sftp-listen."`
+	SFTPDir              string        `name:"sftp-dir" placeholder:"FOLDER" help:"Where the logs are kept; default: logs, beside the SQLite file, or in ./data."`
 }
 
 // Help is printed below the flags.
@@ -51,20 +53,45 @@ func (c *serveCmd) Run(ctx context.Context, s streams) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	l, err := c.listen() // first: who cannot listen must not touch what is stored
+	hurry, stop := secondSignal()
+	defer stop()
+	return inTime(ctx, stopTime, func() error { return c.serve(ctx, hurry, s) })
+}
+
+// serve listens first: who cannot listen must not touch what is stored.
+func (c *serveCmd) serve(ctx, hurry context.Context, s streams) error {
+	l, err := c.listen()
 	if err != nil {
 		return err
 	}
-	svc, err := newService(ctx, c.service(s))
+	ops, err := startOperations(c.OpsListen, c.settings(), s.log)
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
-	err = firstKey(ctx, s, svc)
-	if err == nil {
-		s.log.Info("serving", "url", fmt.Sprintf("%s://%s", c.scheme(), l.Addr()), "devices", "/ws", "version", version(), "pid", os.Getpid())
+	defer ops.onSignal(s.err)()
+	config := c.service(s)
+	config.metrics, config.hurry = ops.metrics, hurry
+	svc, err := newService(ctx, config)
+	if err != nil {
+		return errors.Join(started(ctx, err), l.Close(), ops.close())
+	}
+	ops.serves(svc)
+	if err = firstKey(ctx, s, svc); err != nil {
+		err = started(ctx, err)
+	} else {
+		s.log.Info("serving", "url", fmt.Sprintf("%s://%s", c.scheme(), l.Addr()), "devices", "/ws", "ops", ops.address(),
+			"open_files_at_most", openFiles(), "version", version(), "pid", os.Getpid())
 		err = svc.serve(ctx, l)
 	}
-	return errors.Join(err, svc.close(), closed(l.Close()))
+	return errors.Join(err, svc.close(), closed(l.Close()), ops.close())
+}
+
+// started is the error of a start; that it was called off is none.
+func started(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
 }
 
 // closed forgives that something was closed before.
@@ -91,6 +118,8 @@ func (c *serveCmd) check() error {
 		return errors.New("--tls-cert and --tls-key belong together")
 	case !secure && !local && !c.InsecurePlaintext:
 		return fmt.Errorf("--listen %s is not loopback: give --tls-cert and --tls-key, or say --insecure-plaintext", c.Listen)
+	case c.OpsListen != "" && !isLoopback(c.OpsListen) && !c.OpsInsecurePlaintext:
+		return fmt.Errorf("--ops-listen %s is not loopback, and asks for no key: keep it there, or say --ops-insecure-plaintext", c.OpsListen)
 	case c.Auth == "off" && !local:
 		return fmt.Errorf("--auth off: only on loopback, and --listen is %s", c.Listen)
 	case isEverywhere(c.SFTPListen) && c.SFTPPublic == "":
