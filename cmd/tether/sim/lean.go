@@ -229,15 +229,19 @@ func (d *lean) beginReboot() {
 	}
 }
 
-// connect is the goroutine of one connection, from the dial to its end.
+// connect makes a connection and logs in. The goroutine that stays is a new one:
+// this one's stack has grown with what a handshake needs.
 func (d *lean) connect() {
 	l, err := d.open()
-	if err == nil {
-		err = d.read(l)
-	} else {
-		l = &link{end: ending{reason: "connect: " + dialCause(err)}}
+	if err != nil {
+		d.ended(&link{end: ending{reason: "connect: " + dialCause(err)}}, err)
+		return
 	}
-	d.ended(l, err)
+	if err := d.readOne(l); err != nil {
+		d.ended(l, err)
+		return
+	}
+	d.fleet.tasks.Go(func() { d.ended(l, d.read(l)) })
 }
 
 // open dials and logs in.
@@ -300,6 +304,9 @@ func (d *lean) ended(l *link, err error) {
 		e.code, e.reason = schema.CloseCode(closed.Code), closed.Text
 	case e.reason == "":
 		e.reason = lostCause(err)
+	}
+	if l.ws != nil {
+		_ = l.ws.Close() // it is over
 	}
 	if e.loggedIn || !d.quits {
 		d.over(*e)

@@ -35,19 +35,19 @@ var (
 
 // read takes what arrives until the connection ends.
 func (d *lean) read(l *link) error {
-	defer l.ws.Close() //nolint:errcheck // it is over
 	for {
-		kind, r, err := l.ws.NextReader()
-		if err != nil {
-			return err
-		}
-		if err := d.readOne(l, kind, r); err != nil {
+		if err := d.readOne(l); err != nil {
 			return err
 		}
 	}
 }
 
-func (d *lean) readOne(l *link, kind int, r io.Reader) error {
+// readOne takes the next message.
+func (d *lean) readOne(l *link) error {
+	kind, r, err := l.ws.NextReader()
+	if err != nil {
+		return err
+	}
 	buffer := readBuffers.Get().(*[]byte)
 	defer readBuffers.Put(buffer)
 	raw, err := readInto((*buffer)[:0], r)

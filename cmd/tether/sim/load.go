@@ -11,8 +11,8 @@ import (
 )
 
 // giveOrders gives orders by REST to random devices, at the rate of the options,
-// until ctx ends. A latency counts from when its order was due: callers who are
-// all busy make the next ones late, and do not hide it.
+// until ctx ends. A latency is of an order that a device carried out, and counts
+// from when it was due: callers who are all busy do not hide it.
 func (f *fleet) giveOrders(ctx context.Context) {
 	due := make(chan time.Time, 1<<16)
 	var callers sync.WaitGroup
@@ -41,7 +41,9 @@ func (f *fleet) giveOrder(ctx context.Context, due time.Time) {
 	if ctx.Err() != nil {
 		return // the end of the run is no outcome
 	}
-	f.stats.order.Add(time.Since(due))
+	if err == nil || refusedAs(err, "order_failed") { // a refusal is no order's time
+		f.stats.order.Add(time.Since(due))
+	}
 	f.stats.orders.add(outcomeOf(err))
 }
 

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 	"time"
 
@@ -75,6 +76,8 @@ type message struct {
 	Params  jsontext.Value `json:"params"`
 	Result  jsontext.Value `json:"result"`
 	Error   *wireError     `json:"error"`
+
+	number uint64 // the id of a reply, if it is one of ours; 0: it is none
 }
 
 type wireError struct {
@@ -100,21 +103,34 @@ func parse(raw []byte) (m message, ok bool) {
 	if m.Method != nil {
 		return m, len(m.ID) == 0 || isID(m.ID)
 	}
+	if n, err := strconv.ParseUint(string(m.ID), 10, 64); err == nil {
+		m.number = n
+	}
 	return m, len(m.ID) > 0 && (m.Error != nil) != (len(m.Result) > 0)
+}
+
+// shortTails are all that follows the id in the replies to a ping and a report,
+// as most servers write them.
+var shortTails = []string{`,"result":"pong"}`, `,"result":{}}`}
+
+// parseShort takes the two replies apart that a fleet gets without end. It is not
+// only faster: parse needs a stack of 8 KiB, which its goroutine would keep.
+func parseShort(raw []byte) (m message, ok bool) {
+	rest, found := bytes.CutPrefix(raw, []byte(head))
+	if !found {
+		return m, false
+	}
+	digits := 0
+	for digits < len(rest) && digits < 19 && '0' <= rest[digits] && rest[digits] <= '9' {
+		m.number = m.number*10 + uint64(rest[digits]-'0')
+		digits++
+	}
+	return m, digits > 0 && rest[0] != '0' && slices.Contains(shortTails, string(rest[digits:]))
 }
 
 // isID says whether a request may have this id: a string or an integer.
 func isID(id jsontext.Value) bool {
 	return id.Kind() == '"' || id.Kind() == '0' && !bytes.ContainsAny(id, ".eE")
-}
-
-// number is the id of a reply to one of our requests; 0: of none.
-func (m *message) number() uint64 {
-	n, err := strconv.ParseUint(string(m.ID), 10, 64)
-	if err != nil {
-		return 0
-	}
-	return n
 }
 
 // isBatch says whether a message is an array.

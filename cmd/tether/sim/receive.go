@@ -11,7 +11,10 @@ import (
 
 // receive takes one message. raw is not kept.
 func (d *lean) receive(l *link, raw []byte) {
-	m, ok := parse(raw)
+	m, ok := parseShort(raw)
+	if !ok {
+		m, ok = parse(raw)
+	}
 	now := d.fleet.clock.now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -31,7 +34,7 @@ func (d *lean) receive(l *link, raw []byte) {
 // replied takes a reply. One that is not awaited, or not any more, is none.
 func (d *lean) replied(l *link, m *message, now moment) {
 	s := &d.fleet.stats
-	switch n := m.number(); {
+	switch n := m.number; {
 	case n == 0:
 	case n == l.login:
 		l.login = 0

@@ -69,7 +69,7 @@ func (s *simulation) finish() {
 	r.Orders, r.OrderTime, r.CarriedOut = st.orders.all(), st.order.Latency(), st.given.Load()
 	r.Herd, r.WrongLogins, r.Late = s.faults.herd, st.wrong.all(), s.clock.late.Latency()
 	if r.Orders != nil {
-		r.OrdersPerSec = float64(r.OrderTime.Count) / s.loaded.Seconds()
+		r.OrdersPerSec = float64(sum(r.Orders)) / s.loaded.Seconds()
 	}
 	for _, u := range []*Usage{r.Server, r.Own} {
 		if u != nil {
@@ -119,24 +119,27 @@ func (r *Report) WriteText(w io.Writer) error {
 	if r.Stopped > 0 {
 		t.row("", "%d were told by the server to stop", r.Stopped)
 	}
-	t.row("logins", "%d: the first of each in %.1f s, %.0f a second; %s", r.LoginTime.Count, r.ArrivalTime, r.LoginsPerSec, spread(r.LoginTime))
+	t.row("logins", "%s", r.LoginTime)
+	t.row("", "the first of each in %.1f s, %.0f a second", r.ArrivalTime, r.LoginsPerSec)
 	t.counts(r.Logins)
 	t.row("attempts failed", "%d", sum(r.Failures))
 	t.counts(r.Failures)
 	t.row("false disconnects", "%d", sum(r.FalseDisconnects))
 	t.counts(r.FalseDisconnects)
 	t.row("ended by faults", "%d", r.ByFault)
-	t.row("reconnects", "%d; %s", r.Reconnects.Count, spread(r.Reconnects))
+	t.row("reconnects", "%s", r.Reconnects)
 	if r.Herd != nil {
 		t.row("herd", "%s", r.Herd)
 	}
 	t.row("missed replies", "%d; garbled messages %d", r.Missed, r.Garbled)
 	t.row("Unknown seen", "%d", sum(r.Unknown))
 	t.counts(r.Unknown)
-	t.row("pings", "%d; %s", r.Pings.Count, spread(r.Pings))
-	t.row("reports", "%d; %s", r.Reports.Count, spread(r.Reports))
+	if r.Mode == Lean {
+		t.row("pings", "%s", r.Pings)
+		t.row("reports", "%s", r.Reports)
+	}
 	if r.Orders != nil {
-		t.row("orders", "%d, %.1f a second; %s", sum(r.Orders), r.OrdersPerSec, spread(r.OrderTime))
+		t.row("orders", "%d, %.1f a second; carried out %s", sum(r.Orders), r.OrdersPerSec, r.OrderTime)
 		t.counts(r.Orders)
 	}
 	if g := r.GroupOrder; g != nil {
@@ -149,7 +152,9 @@ func (r *Report) WriteText(w io.Writer) error {
 	}
 	t.usage("server", r.Server)
 	t.usage("simulator", r.Own)
-	t.row("", "late by %s", spread(r.Late))
+	if r.Mode == Lean {
+		t.row("", "late by: %s", r.Late)
+	}
 	return t.err
 }
 
@@ -161,12 +166,12 @@ func (h *Herd) String() string {
 	return fmt.Sprintf("%d dropped at once, all back after %.1f s", h.Dropped, h.Seconds)
 }
 
-// spread is a latency in words.
-func spread(l Latency) string {
+// String is a latency in words, after how many there were.
+func (l Latency) String() string {
 	if l.Count == 0 {
-		return "no time"
+		return "0"
 	}
-	return fmt.Sprintf("p50 %s, p99 %s, p99.9 %s, max %s", duration(l.P50), duration(l.P99), duration(l.P999), duration(l.Max))
+	return fmt.Sprintf("%d: p50 %s, p99 %s, p99.9 %s, max %s", l.Count, duration(l.P50), duration(l.P99), duration(l.P999), duration(l.Max))
 }
 
 // duration of milliseconds, with what digits tell something.

@@ -221,7 +221,7 @@ func (s *simulation) progress(last Progress) Progress {
 	st, p := &s.stats, last
 	p.Elapsed = time.Since(s.began)
 	p.Online, p.P99, p.Lost = st.online.Load(), st.ping.Quantile(0.99), st.lost.total()
-	p.logins, p.pings, p.orders = st.login.Count(), st.ping.Count(), st.order.Count()
+	p.logins, p.pings, p.orders = st.login.Count(), st.ping.Count(), st.orders.total()
 	passed := (p.Elapsed - last.Elapsed).Seconds()
 	p.Logins = float64(p.logins-last.logins) / passed
 	p.Pings = float64(p.pings-last.pings) / passed

@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"sync"
-	"time"
 
 	"github.com/gorilla/websocket"
 
@@ -29,7 +28,10 @@ func (f *fleet) guessLogins(ctx context.Context) {
 		select {
 		case room <- struct{}{}:
 			tasks.Go(func() {
-				f.stats.wrong.add(f.guess(ctx, guess))
+				answer := f.guess(ctx, guess)
+				if ctx.Err() == nil { // the end of the run is no answer
+					f.stats.wrong.add(answer)
+				}
 				<-room
 			})
 		default:
@@ -55,19 +57,18 @@ func (f *fleet) guess(ctx context.Context, n int) string {
 	stop := context.AfterFunc(ctx, func() { _ = ws.Close() }) // ends what waits below
 	defer stop()
 	defer ws.Close() //nolint:errcheck // it is over
-	secret := schema.PasswordPrefix + "wrong"
+	secret := fmt.Sprintf("wrong-%d", n)
 	if n%2 == 0 {
-		secret = fmt.Sprintf("wrong-%d", n)
+		secret = schema.PasswordPrefix + secret
 	}
 	a := f.members[rand.N(len(f.members))].common().account
 	login := requestOf(1, schema.MethodLogin, schema.LoginParams{DeviceID: a.DeviceID, Password: secret})
 	if err := ws.WriteMessage(websocket.TextMessage, login); err != nil {
-		return lostCause(err)
+		return cause(lostCause(err))
 	}
-	_ = ws.SetReadDeadline(time.Now().Add(2 * dialTimeout)) // it returns nil
 	_, raw, err := ws.ReadMessage()
 	if err != nil {
-		return lostCause(err)
+		return cause(lostCause(err))
 	}
 	m, ok := parse(raw)
 	switch {
