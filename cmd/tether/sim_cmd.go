@@ -181,7 +181,7 @@ func (a *simAPI) Ask(ctx context.Context, method, service string, body, data any
 // Import imports as the command does.
 func (a *simAPI) Import(ctx context.Context, lines io.Reader, take func([]byte) error) error {
 	c := deviceImportCmd{URL: a.base, Key: a.key, Format: "ndjson"}
-	end, err := c.send(ctx, lines, take)
+	end, err := c.sendBy(ctx, a.http.Transport, lines, take)
 	if err == nil && !end.Done {
 		err = &failure{end.Code, end.Message}
 	}

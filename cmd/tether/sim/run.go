@@ -86,7 +86,8 @@ type simulation struct {
 	began  time.Time
 	loaded time.Duration // for how long there was a load
 	tasks  sync.WaitGroup
-	failed error // of the tasks; guarded by their end
+	failed error              // of the tasks; guarded by their end
+	abort  context.CancelFunc // ends the run before its time
 }
 
 func simulate(ctx context.Context, o *Options, accounts []*Account, groupID string) (*Report, error) {
@@ -110,6 +111,7 @@ func simulate(ctx context.Context, o *Options, accounts []*Account, groupID stri
 		running, stop = context.WithTimeout(ctx, o.For)
 		defer stop()
 	}
+	s.abort = stop
 	last := f.start()
 	s.tasks.Go(func() { f.watch(running) })
 	s.tasks.Go(func() { s.show(running) })
@@ -141,7 +143,10 @@ func (s *simulation) load(ctx context.Context, last time.Duration, groupID strin
 		return
 	case <-s.arrived:
 		s.options.Say("All %d devices are connected", len(s.members))
-		s.failed = s.measure(ctx, func(u *Usage, now Sample) { u.Steady = &now })
+		if s.failed = s.measure(ctx, func(u *Usage, now Sample) { u.Steady = &now }); s.failed != nil {
+			s.abort()
+			return
+		}
 	case <-timer.C:
 		s.options.Say("%d of %d devices are connected", s.stats.arrived.Load(), len(s.members))
 	}
@@ -153,7 +158,10 @@ func (s *simulation) load(ctx context.Context, last time.Duration, groupID strin
 	if s.options.GroupOrder {
 		g, err := s.giveGroupOrder(ctx, groupID)
 		s.report.GroupOrder = g
-		s.failed = errors.Join(s.failed, err)
+		if err != nil {
+			s.failed = errors.Join(s.failed, err)
+			s.abort() // the rest was not what was asked for
+		}
 	}
 	tasks.Wait()
 	s.loaded = time.Since(began)
