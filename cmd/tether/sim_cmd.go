@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/edgetether/tether/cmd/tether/sim"
@@ -82,31 +83,20 @@ func (c *simCmd) Validate() error {
 	if c.ServerPID != 0 && c.Metrics != "" {
 		return errors.New("--server-pid and --metrics: one of them")
 	}
-	o := c.options(streams{})
+	o := c.options()
 	return o.Check()
 }
 
 // Run is the command.
 func (c *simCmd) Run(ctx context.Context, s streams) error {
-	bar := newBar(s.err, isTerminal(s.err))
-	o := c.options(s)
-	o.ShowEvery = lineInterval
-	if bar.terminal {
+	v := &simView{bar: newBar(s.err, isTerminal(s.err))}
+	o := c.options()
+	o.Show, o.ShowEvery, o.Say = v.progress, lineInterval, v.say
+	if v.terminal {
 		o.ShowEvery = time.Second
 	}
-	o.Show = func(p sim.Progress) {
-		part := -1.0
-		if p.For > 0 {
-			part = p.Elapsed.Seconds() / p.For.Seconds()
-		}
-		bar.show(part, p.String())
-	}
-	o.Say = func(format string, args ...any) {
-		bar.clear()
-		fmt.Fprintf(s.err, format+"\n", args...)
-	}
 	report, err := sim.Run(ctx, o)
-	bar.clear()
+	v.clear()
 	if report == nil {
 		return err
 	}
@@ -119,7 +109,30 @@ func (c *simCmd) Run(ctx context.Context, s streams) error {
 	return nil
 }
 
-func (c *simCmd) options(s streams) sim.Options {
+// simView shows how a run stands. Several goroutines tell it.
+type simView struct {
+	mu sync.Mutex
+	bar
+}
+
+func (v *simView) progress(p sim.Progress) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	part := -1.0
+	if p.For > 0 {
+		part = p.Elapsed.Seconds() / p.For.Seconds()
+	}
+	v.show(part, p.String())
+}
+
+func (v *simView) say(format string, args ...any) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.clear()
+	fmt.Fprintf(v.err, format+"\n", args...)
+}
+
+func (c *simCmd) options() sim.Options {
 	o := sim.Options{
 		Devices: c.Devices, URL: c.URL, API: &simAPI{client{base: strings.TrimSuffix(c.Server, "/"), key: c.Key, http: simHTTP(c.Callers)}},
 		Prefix: c.Prefix, State: c.State, Cleanup: c.Cleanup, Bcrypt: c.Bcrypt, Group: c.Group,

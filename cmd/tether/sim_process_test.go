@@ -62,6 +62,22 @@ func TestSimProcess(t *testing.T) {
 	}
 }
 
+// TestSimInterrupted: Ctrl-C ends a run in good order, with its report.
+func TestSimInterrupted(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	p := tether(t, []string{"TETHER_KEY=" + s.api.key}, "sim", "--server", "http://"+s.address, "--devices", "3", "--mode", "lean", "--cleanup")
+	await(t, "a fleet", func() bool { return p.err.has("All 3 devices are connected") })
+	p.signal(os.Interrupt)
+	if p.code() != 0 || !p.out.has("devices             3, lean; 3 connected") || !p.out.has("false disconnects   0") || !p.err.has("Deleting 3 devices") {
+		t.Errorf("code %d, wrote\n%s\n%s", p.code(), &p.out, &p.err)
+	}
+	var left schema.List[schema.Device]
+	if s.api.must("GET", "device_query_all", "", &left); len(left.Items) != 0 {
+		t.Errorf("%d devices are left", len(left.Items))
+	}
+}
+
 // checkSim holds a report against the service's records. What was under way at
 // the end of the run is in the records alone: an order for each caller at most.
 func (s *site) checkSim(r sim.Report) {

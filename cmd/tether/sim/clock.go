@@ -107,9 +107,13 @@ func (c *clock) turn() time.Duration {
 // alarms are a heap, the first on top. An alarm knows its place.
 type alarms []*alarm
 
-func (h alarms) Len() int           { return len(h) }
+// Len is heap's.
+func (h alarms) Len() int { return len(h) }
+
+// Less is heap's.
 func (h alarms) Less(i, j int) bool { return h[i].at < h[j].at }
 
+// Swap is heap's.
 func (h alarms) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
 	h[i].index, h[j].index = i+1, j+1
