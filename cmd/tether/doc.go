@@ -4,6 +4,7 @@
 //	tether serve      the service
 //	tether device     many devices of a running service
 //	tether conform    a client in any language, held against the contract
+//	tether sim        a fleet of simulated devices, and what a service makes of it
 //	tether key        the API keys of a database
 //	tether migrate    the form of a database
 //	tether db         its backup, a check of it, and its copy to another engine
