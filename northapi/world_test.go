@@ -80,9 +80,10 @@ func (s *sessions) Tell(_ context.Context, u schema.DeviceUpdate) error {
 // made, which no answer may show twice.
 type secrets struct {
 	store.Secrets
-	mu     sync.Mutex
-	shown  []string // secrets: one answer each may show them
-	hashes []string // none may
+	mu      sync.Mutex
+	shown   []string // secrets: one answer each may show them
+	hashes  []string // none may
+	cookies []string // nor what a cookie holds
 }
 
 func newSecrets() *secrets { return &secrets{Secrets: store.Secrets{Cost: 4}} }
@@ -96,6 +97,7 @@ func (s *secrets) note(list *[]string, secret string) string {
 
 func (s *secrets) NewPassword() string { return s.note(&s.shown, s.Secrets.NewPassword()) }
 func (s *secrets) NewKey() string      { return s.note(&s.shown, s.Secrets.NewKey()) }
+func (s *secrets) NewSession() string  { return s.note(&s.cookies, s.Secrets.NewSession()) }
 
 func (s *secrets) HashPassword(password string) (string, error) {
 	hash, err := s.Secrets.HashPassword(s.note(&s.shown, password))
@@ -153,7 +155,7 @@ func newWorld(t testing.TB, changes ...func(*northapi.Config)) *world {
 	}
 	w.sessions = &sessions{live: map[string]schema.Live{ownDevice: live, foreignDevice: live}, faults: map[string]error{}, give: succeed}
 	c := northapi.Config{
-		Devices: w.store, Groups: w.store, Relations: w.store, Records: w.store, Orders: w.store, Keys: w.store,
+		Devices: w.store, Groups: w.store, Relations: w.store, Records: w.store, Orders: w.store, Keys: w.store, KeySessions: w.store, AuditLog: w.store,
 		EventLog: w.store, Feed: w.feed, Sessions: w.sessions, Files: w.files, Secrets: w.secrets,
 		NewID: func() string { return fmt.Sprint(w.ids.Add(1)) },
 		Now:   func() time.Time { return w.now },

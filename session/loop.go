@@ -54,8 +54,7 @@ type late struct {
 
 func (late) isEvent() {}
 
-func newSession(h *Hub, p *rpc.Peer, admit func() bool, now time.Time) *Session {
-	source := addressOf(p)
+func newSession(h *Hub, p *rpc.Peer, source netip.Addr, admit func() bool, now time.Time) *Session {
 	return &Session{
 		hub: h, peer: p, source: source, admit: admit,
 		core:        newCore(&h.cfg.Settings, h.cfg.Node.Number, source.String(), now),
@@ -67,13 +66,13 @@ func newSession(h *Hub, p *rpc.Peer, admit func() bool, now time.Time) *Session 
 	}
 }
 
-func addressOf(p *rpc.Peer) netip.Addr {
-	if a := p.RemoteAddr(); a != nil {
-		if ap, err := netip.ParseAddrPort(a.String()); err == nil {
-			return ap.Addr().Unmap()
-		}
+// addressOf is the address of "address:port"; the zero one where there is none.
+func addressOf(remote string) netip.Addr {
+	ap, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return netip.Addr{}
 	}
-	return netip.Addr{}
+	return ap.Addr().Unmap()
 }
 
 // read is the reader: it ends with the connection.
