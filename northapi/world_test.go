@@ -228,7 +228,7 @@ func (w *world) do(kind, method, path, body string) answer {
 	return w.send(w.request(kind, method, path, body))
 }
 
-// request is one of the holder of a kind of key; "" has none. A path that
+// request is one of the holder of a kind of key, or of a log-in with it; "" has none. A path that
 // begins with a letter is that of a service.
 func (w *world) request(kind, method, path, body string) *http.Request {
 	if !strings.HasPrefix(path, "/") {
@@ -241,7 +241,10 @@ func (w *world) request(kind, method, path, body string) *http.Request {
 	if strings.Contains(path, "device_import") {
 		r.Header.Set("Content-Type", "application/x-ndjson; charset=utf-8")
 	}
-	if kind != "" {
+	if of, ok := strings.CutPrefix(kind, "cookie "); ok {
+		r.AddCookie(&http.Cookie{Name: "tether", Value: template.cookies[of]})
+		r.Header.Set("Sec-Fetch-Site", "same-origin")
+	} else if kind != "" {
 		r.Header.Set("Authorization", "Bearer "+w.keys[kind])
 	}
 	return r
