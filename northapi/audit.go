@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/edgetether/tether/schema"
+	"github.com/go-json-experiment/json"
 )
 
 // AuditLog keeps who asked for what.
@@ -37,7 +38,7 @@ func (a *api) audit(rt route, r *http.Request, rep reply, failed *schema.Error) 
 		line.Status, line.Code = int64(forms[failed.Kind].status), failed.Code
 		identifiers(target, failed.Data)
 	}
-	if text, err := encode(target); err == nil {
+	if text, err := json.Marshal(target, json.Deterministic(true)); err == nil {
 		line.Target = text
 	}
 	a.AuditLog.Audit(line)

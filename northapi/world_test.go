@@ -139,13 +139,14 @@ type world struct {
 	now      time.Time
 	ids      atomic.Int64
 	keys     map[string]string // by kind
+	cookies  map[string]string // of log-ins, by kind
 }
 
 func newWorld(t testing.TB, changes ...func(*northapi.Config)) *world {
 	t.Helper()
 	w := &world{
 		t: t, secrets: newSecrets(), files: files{ownUpload: logText, foreignUpload: logText},
-		now: time.UnixMilli(present), keys: maps.Clone(template.keys), feed: northapi.NewFeed(),
+		now: time.UnixMilli(present), keys: maps.Clone(template.keys), cookies: maps.Clone(template.cookies), feed: northapi.NewFeed(),
 	}
 	w.ids.Store(1000)
 	w.openStore()
@@ -242,7 +243,7 @@ func (w *world) request(kind, method, path, body string) *http.Request {
 		r.Header.Set("Content-Type", "application/x-ndjson; charset=utf-8")
 	}
 	if of, ok := strings.CutPrefix(kind, "cookie "); ok {
-		r.AddCookie(&http.Cookie{Name: "tether", Value: template.cookies[of]})
+		r.AddCookie(&http.Cookie{Name: "tether", Value: w.cookies[of]})
 		r.Header.Set("Sec-Fetch-Site", "same-origin")
 	} else if kind != "" {
 		r.Header.Set("Authorization", "Bearer "+w.keys[kind])
