@@ -61,6 +61,7 @@ func (a *api) services() []route {
 		{post, "/key_add", whole, command(http.StatusCreated, a.keyAdd)},
 		{get, "/key_query_all", whole, query(a.keyQueryAll)},
 		{post, "/key_revoke", whole, command(http.StatusOK, a.keyRevoke)},
+		{get, "/audit_query_all", whole, query(a.auditQueryAll)},
 	}
 }
 
@@ -75,6 +76,15 @@ func (a *api) probes() []route {
 // streams are outside Base and need a key.
 func (a *api) streams() []route {
 	return []route{{get, "/events", viewer, query(a.events)}}
+}
+
+// logins are for the pages of a browser.
+func (a *api) logins() []route {
+	return []route{
+		{post, "/login", anyone, direct(a.login)},
+		{get, "/login", viewer, query(a.whoami)},
+		{post, "/logout", viewer, direct(a.logout)},
+	}
 }
 
 // documents are what the service tells about itself. They hold nothing of the

@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -129,15 +130,21 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.log.Debug("handshake refused", "address", r.RemoteAddr, "error", err)
 		return
 	}
-	h.accept(p, o.Admit, c)
+	h.accept(p, addressOf(r.RemoteAddr), o.Admit, c)
 }
 
 // Accept starts the session of a connection, whose message rate is its
 // giver's business. While the hub is draining the device is sent away.
-func (h *Hub) Accept(p *rpc.Peer) { h.accept(p, nil, h.meter.cell()) }
+func (h *Hub) Accept(p *rpc.Peer) {
+	var remote string
+	if a := p.RemoteAddr(); a != nil {
+		remote = a.String()
+	}
+	h.accept(p, addressOf(remote), nil, h.meter.cell())
+}
 
-func (h *Hub) accept(p *rpc.Peer, admit func() bool, c *cell) {
-	s := newSession(h, p, admit, c, time.Now())
+func (h *Hub) accept(p *rpc.Peer, source netip.Addr, admit func() bool, c *cell) {
+	s := newSession(h, p, source, admit, c, time.Now())
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed {

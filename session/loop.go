@@ -56,8 +56,7 @@ type late struct {
 
 func (late) isEvent() {}
 
-func newSession(h *Hub, p *rpc.Peer, admit func() bool, cell *cell, now time.Time) *Session {
-	source := addressOf(p)
+func newSession(h *Hub, p *rpc.Peer, source netip.Addr, admit func() bool, cell *cell, now time.Time) *Session {
 	return &Session{
 		hub: h, peer: p, source: source, admit: admit, cell: cell,
 		core:        newCore(&h.cfg.Settings, h.cfg.Node.Number, source.String(), now),
@@ -69,13 +68,13 @@ func newSession(h *Hub, p *rpc.Peer, admit func() bool, cell *cell, now time.Tim
 	}
 }
 
-func addressOf(p *rpc.Peer) netip.Addr {
-	if a := p.RemoteAddr(); a != nil {
-		if ap, err := netip.ParseAddrPort(a.String()); err == nil {
-			return ap.Addr().Unmap()
-		}
+// addressOf is the address of "address:port"; the zero one where there is none.
+func addressOf(remote string) netip.Addr {
+	ap, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return netip.Addr{}
 	}
-	return netip.Addr{}
+	return ap.Addr().Unmap()
 }
 
 // read is the reader: it ends with the connection.

@@ -7,8 +7,12 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
+	"os"
+	"os/signal"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/edgetether/tether/northapi"
@@ -45,6 +49,7 @@ type serviceConfig struct {
 	// restartWindow is how long a new boot may take to prove a restart; 0 is the contract's.
 	restartWindow time.Duration
 	keep          ages
+	access        accessConfig
 	origins       []string
 	logs          logsConfig
 	newID         func() string                       // nil: snowflakes
@@ -53,6 +58,14 @@ type serviceConfig struct {
 	metrics       *metrics        // nil: nobody reads them
 	hurry         context.Context // ends when nobody wants to wait for the drain any more; nil: never
 	log           *slog.Logger
+}
+
+// accessConfig holds keys and log-ins to their limits; see northapi.Config.
+type accessConfig struct {
+	keyRate                      float64
+	keyWaiting                   int
+	sessionIdle, sessionLifetime time.Duration
+	proxies                      []netip.Prefix
 }
 
 // logsConfig says where the receiver of device logs listens; an empty listen is nowhere.
@@ -206,6 +219,9 @@ func (s *service) hubConfig(c serviceConfig, node schema.Node) session.Config {
 func (s *service) apiConfig(c serviceConfig) northapi.Config {
 	a := northapi.Config{
 		Devices: s.store, Groups: s.store, Relations: s.store, Records: s.store, Orders: s.store, Keys: s.store,
+		KeySessions: s.store, AuditLog: s.store,
+		KeyRate: c.access.keyRate, KeyWaiting: c.access.keyWaiting, SessionIdle: c.access.sessionIdle, SessionLifetime: c.access.sessionLifetime,
+		Proxies:  c.access.proxies,
 		Sessions: s.hub, EventLog: s.store, Feed: s.feed, Secrets: s.secrets, NewID: s.newID, Ready: s.store.Ready, Draining: s.draining,
 		AuthOff: c.authOff, Southbound: s.hub, Observe: s.metrics.answered, Version: version(),
 		Log: func(route string, err error) { s.log.Error("request failed", "route", route, "error", err) },
@@ -259,14 +275,17 @@ func (s *service) close() error {
 	return errors.Join(err, s.lock.release())
 }
 
-// addKey makes an API key and returns it; it is not to be had again.
-func (s *service) addKey(ctx context.Context, name string, role schema.Role) (string, error) {
-	return addKey(ctx, s.store, schema.Key{KeyID: s.newID(), Name: name, Role: role})
+// renew takes up a certificate that is renewed, until the service is closed.
+func (s *service) renew(cert *certificate) {
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGHUP)
+	s.wg.Go(func() {
+		defer signal.Stop(asked)
+		cert.watch(s.ctx, asked)
+	})
 }
 
-func addKey(ctx context.Context, st *store.Store, k schema.Key) (string, error) {
-	var secrets store.Secrets
-	key := secrets.NewKey()
-	k.CreatedTime = time.Now().UnixMilli()
-	return key, st.AddKey(ctx, k, secrets.HashToken(key))
+// addKey makes an API key and returns it; it is not to be had again.
+func (s *service) addKey(ctx context.Context, name string, role schema.Role) (string, error) {
+	return addKey(ctx, s.store, s.newID, schema.Key{Name: name, Role: role}, "server")
 }
