@@ -19,19 +19,13 @@ type certificate struct {
 	certFile, keyFile string
 	log               *slog.Logger
 	current           atomic.Pointer[tls.Certificate]
-	seen              [2]stamp // of the files, when they were last read; watch's alone
-}
-
-// stamp tells versions of a file apart.
-type stamp struct {
-	changed time.Time
-	size    int64
+	seen              [2]os.FileInfo // when they were last read; nil: not there. watch's alone
 }
 
 // openCertificate reads a pair, which must be good.
 func openCertificate(certFile, keyFile string, log *slog.Logger) (*certificate, error) {
 	c := &certificate{certFile: certFile, keyFile: keyFile, log: log}
-	c.seen = c.stamps()
+	c.seen = c.look()
 	if err := c.read(); err != nil {
 		return nil, fmt.Errorf("--tls-cert, --tls-key: %w", err)
 	}
@@ -47,15 +41,25 @@ func (c *certificate) read() error {
 	return nil
 }
 
-// stamps are taken before the files are read: what changes meanwhile is seen
-// at the next look.
-func (c *certificate) stamps() (now [2]stamp) {
+// look comes before the files are read: what changes meanwhile is seen at the next one.
+func (c *certificate) look() (now [2]os.FileInfo) {
 	for i, name := range []string{c.certFile, c.keyFile} {
 		if info, err := os.Stat(name); err == nil {
-			now[i] = stamp{info.ModTime(), info.Size()}
+			now[i] = info
 		}
 	}
 	return now
+}
+
+// unchanged says whether both files are the ones that were read, as they were then.
+func (c *certificate) unchanged(now [2]os.FileInfo) bool {
+	for i, was := range c.seen {
+		is := now[i]
+		if (was == nil) != (is == nil) || was != nil && !(os.SameFile(was, is) && was.ModTime().Equal(is.ModTime()) && was.Size() == is.Size()) {
+			return false
+		}
+	}
+	return true
 }
 
 // watch takes up a renewed pair until ctx ends: when it is told to by asked, and
@@ -73,8 +77,8 @@ func (c *certificate) watch(ctx context.Context, asked <-chan os.Signal) {
 			told = true
 		case <-tick.C:
 		}
-		now := c.stamps()
-		if !told && now == c.seen {
+		now := c.look()
+		if !told && c.unchanged(now) {
 			continue
 		}
 		c.seen = now
