@@ -28,6 +28,7 @@ type Config struct {
 	Relations Relations
 	Records   Records
 	Orders    Orders
+	Jobs      Jobs
 	Keys      Keys
 	Sessions  Sessions
 	Files     Files // nil: there are none

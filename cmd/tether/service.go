@@ -175,7 +175,7 @@ func (s *service) hubConfig(c serviceConfig, node schema.Node) session.Config {
 	h := session.Config{
 		Settings: session.Settings{StatusSample: c.statusSample, Discover: schema.OpenRPCDevice},
 		Node:     node,
-		Logins:   s.store, Orders: s.store, Queue: s.store, Waits: &s.waits, Journal: s.store, Settler: s.store,
+		Logins:   s.store, Orders: s.store, Queue: s.store, Waits: &s.waits, Journal: s.store, Settler: s.store, Jobs: s.store,
 		Verify: s.secrets.Verify, Cheap: store.IsCheap, NewToken: s.secrets.NewToken, HashToken: s.secrets.HashToken,
 		MessageRate: c.messageRate, RestartWindow: c.restartWindow, Origins: c.origins, Log: s.log,
 	}
@@ -190,7 +190,7 @@ func (s *service) hubConfig(c serviceConfig, node schema.Node) session.Config {
 
 func (s *service) apiConfig(c serviceConfig) northapi.Config {
 	a := northapi.Config{
-		Devices: s.store, Groups: s.store, Relations: s.store, Records: s.store, Orders: s.store, Keys: s.store,
+		Devices: s.store, Groups: s.store, Relations: s.store, Records: s.store, Orders: s.store, Jobs: s.store, Keys: s.store,
 		Sessions: s.hub, EventLog: s.store, Feed: s.feed, Secrets: s.secrets, NewID: s.newID, Ready: s.store.Ready, Draining: s.draining,
 		AuthOff: c.authOff, Southbound: s.hub, Version: version(),
 		Log: func(route string, err error) { s.log.Error("request failed", "route", route, "error", err) },
