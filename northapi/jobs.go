@@ -28,7 +28,7 @@ type Jobs interface {
 type groupGiveOrder struct {
 	GroupID     string            `json:"group_id"`
 	DeviceIDs   []string          `json:"device_ids"`
-	Filter      *schema.JobFilter `json:"filter"`
+	Filter      *jobFilter        `json:"filter"`
 	Order       string            `json:"order"`
 	Params      schema.RawObject  `json:"params"`
 	MaxParallel *int64            `json:"max_parallel"`
@@ -73,23 +73,55 @@ func (q groupGiveOrder) checkTarget() error {
 	case q.DeviceIDs != nil:
 		return schema.CheckIDs("device_ids", q.DeviceIDs)
 	case q.Filter != nil:
-		return checkFilter(*q.Filter)
+		return q.Filter.check()
 	}
 	return schema.CheckID("group_id", q.GroupID)
 }
 
-func checkFilter(f schema.JobFilter) error {
-	if f == (schema.JobFilter{}) {
-		return schema.InvalidMember("filter", "must have at least one member that is not empty")
+// jobFilter chooses devices. A member that is given is not empty: as a filter
+// of everything it would be a mistake too dear.
+type jobFilter struct {
+	State *schema.DevState `json:"dev_state"`
+	Type  *string          `json:"device_type"`
+	Model *string          `json:"model"`
+	Name  *string          `json:"name"`
+}
+
+func (f jobFilter) check() error {
+	if f == (jobFilter{}) {
+		return schema.InvalidMember("filter", "must have at least one member")
 	}
-	if f.State != "" && !f.State.Valid() {
+	if f.State != nil && !f.State.Valid() {
 		return schema.InvalidMember("filter.dev_state", "must be %s, %s or %s", schema.Online, schema.Unknown, schema.Offline)
 	}
 	return cmp.Or(
-		schema.CheckText("filter.device_type", f.Type, schema.MaxType),
-		schema.CheckText("filter.model", f.Model, schema.MaxHardware),
-		schema.CheckText("filter.name", f.Name, schema.MaxName),
+		checkGiven("filter.device_type", f.Type, schema.MaxType),
+		checkGiven("filter.model", f.Model, schema.MaxHardware),
+		checkGiven("filter.name", f.Name, schema.MaxName),
 	)
+}
+
+func checkGiven(member string, s *string, limit int) error {
+	switch {
+	case s == nil:
+		return nil
+	case *s == "":
+		return schema.InvalidMember(member, "must not be empty")
+	}
+	return schema.CheckText(member, *s, limit)
+}
+
+// filter is f as the store takes it.
+func (f jobFilter) filter() *schema.JobFilter {
+	return &schema.JobFilter{State: given(f.State), Type: given(f.Type), Model: given(f.Model), Name: given(f.Name)}
+}
+
+// given is what p points to; the zero value if it was left out.
+func given[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
+	}
+	return v
 }
 
 // one is the order as it is given to one device.
@@ -100,7 +132,7 @@ func (q groupGiveOrder) one() giveOrder {
 func (q groupGiveOrder) target() schema.JobTarget {
 	switch {
 	case q.Filter != nil:
-		return schema.JobTarget{Kind: schema.TargetFilter, Filter: q.Filter}
+		return schema.JobTarget{Kind: schema.TargetFilter, Filter: q.Filter.filter()}
 	case q.DeviceIDs != nil:
 		return schema.JobTarget{Kind: schema.TargetDevices}
 	}
@@ -125,12 +157,8 @@ func (q groupGiveOrder) hash() string {
 	if q.MaxFailures != nil {
 		failures = *q.MaxFailures
 	}
-	var filter schema.JobFilter
-	if q.Filter != nil {
-		filter = *q.Filter
-	}
 	j := q.job()
-	return hashOf("%q %q %q %d %d %s", q.GroupID, q.DeviceIDs, filter, j.MaxParallel, failures, q.one().hash())
+	return hashOf("%q %q %q %d %d %s", q.GroupID, q.DeviceIDs, given(j.Target.Filter), j.MaxParallel, failures, q.one().hash())
 }
 
 func (a *api) groupGiveOrder(ctx context.Context, who caller, q groupGiveOrder) (schema.Job, error) {
