@@ -1,7 +1,7 @@
 -- Group orders. A job's devices, and the identifier of each one's order, are
 -- stored with it: what was not given yet, and what was, is then known over a
--- crash. What became of an order is in its record alone; a device without a
--- record has its reason here.
+-- crash. What became of an order is in its record alone; a device that has
+-- no record has its reason here.
 
 -- +goose Up
 CREATE TABLE jobs (
