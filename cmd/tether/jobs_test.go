@@ -49,12 +49,14 @@ func (c *crew) join(which ...int) {
 			which = append(which, i)
 		}
 	}
-	var in sync.WaitGroup
+	at := make(chan struct{}, 50) // logins at once
 	for _, i := range which {
-		in.Add(1)
-		c.wg.Go(func() { c.serve(i, sync.OnceFunc(in.Done)) })
+		at <- struct{}{}
+		c.wg.Go(func() { c.serve(i, sync.OnceFunc(func() { <-at })) })
 	}
-	in.Wait()
+	for range cap(at) {
+		at <- struct{}{}
+	}
 }
 
 // serve is a device until its connection is gone. loggedIn is called also if it
