@@ -135,6 +135,20 @@ func (w *world) disconnects() map[string]int {
 	return seen
 }
 
+// outcomes counts the server's events of a kind by their outcome.
+func (w *world) outcomes(kind schema.EventKind) map[string]int64 {
+	w.settle()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	seen := map[string]int64{}
+	for _, e := range w.events {
+		if e.Kind == kind {
+			seen[e.Outcome]++
+		}
+	}
+	return seen
+}
+
 // TestSimFalseDisconnects: what the server does to devices that behave is found,
 // by its code, and a run with it does not pass.
 func TestSimFalseDisconnects(t *testing.T) {
@@ -193,12 +207,7 @@ func TestSimOrders(t *testing.T) {
 		if o := <-verified; o.State != schema.OrderSucceeded || o.Verified == nil || !*o.Verified {
 			t.Errorf("%+v", o)
 		}
-		states := map[string]int64{}
-		for _, e := range w.events {
-			if e.Kind == schema.EventOrderResult {
-				states[e.Outcome]++
-			}
-		}
+		states := w.outcomes(schema.EventOrderResult)
 		if r.Orders["succeeded"] != states["succeeded"]-1 || r.Orders["order_failed"] != states["failed"]-1 || sumOf(r.Orders) < 100 || r.OrdersPerSec < 1.9 {
 			t.Errorf("%v at %.1f a second, the server has %v", r.Orders, r.OrdersPerSec, states)
 		}
