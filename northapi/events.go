@@ -29,8 +29,8 @@ type eventQuery struct {
 }
 
 func (q *eventQuery) bind(p *params) {
-	q.sel = schema.EventSelection{DeviceID: p.optionalID("device_id"), GroupID: p.optionalID("group_id"), JobIDs: p.ids("job_id")}
-	q.sel.Kinds = words(p, "kind", schema.EventKind.Valid, "must be kinds of events")
+	q.sel = schema.EventSelection{DeviceID: p.optionalID("device_id"), GroupID: p.optionalID("group_id"), JobIDs: p.ids("job_id", schema.MaxStreamJobs)}
+	q.sel.Kinds = words(p, "kind", math.MaxInt, schema.EventKind.Valid, "must be kinds of events")
 	q.after, q.member, q.request = fromNow, "after", p.request
 	if text, given := p.take(q.member); given {
 		q.after = p.position(q.member, text)
@@ -53,8 +53,8 @@ func (p *params) optionalID(name string) string {
 }
 
 // ids are identifiers that are given one by one, or in lists with commas.
-func (p *params) ids(name string) []string {
-	return words(p, name, func(id string) bool { return schema.CheckID(name, id) == nil }, "must be identifiers")
+func (p *params) ids(name string, most int) []string {
+	return words(p, name, most, func(id string) bool { return schema.CheckID(name, id) == nil }, "must be identifiers")
 }
 
 // position is the id of an event, in the form in which it was sent.

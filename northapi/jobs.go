@@ -3,6 +3,7 @@ package northapi
 import (
 	"cmp"
 	"context"
+	"math"
 
 	"github.com/edgetether/tether/schema"
 )
@@ -222,7 +223,7 @@ type jobPage struct {
 
 func (q *jobPage) bind(p *params) {
 	q.id, q.page = p.id("job_id"), p.page()
-	q.states = words(p, "result", schema.JobDeviceState.Valid, "must be states of a job's devices")
+	q.states = words(p, "result", math.MaxInt, schema.JobDeviceState.Valid, "must be states of a job's devices")
 }
 
 func (a *api) groupOrderQuery(ctx context.Context, who caller, q jobPage) (schema.JobResults, error) {

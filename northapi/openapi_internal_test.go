@@ -248,6 +248,7 @@ func TestOpenAPI_Limits(t *testing.T) {
 		"params of a group":   {group["params"].MaxBytes, schema.MaxParams},
 		"max_parallel":        {group["max_parallel"].Maximum, schema.MaxParallel},
 		"max_parallel unsaid": {int64(group["max_parallel"].Default.(float64)), schema.DefaultParallel},
+		"job_id of a stream":  {p["of_jobs"].Schema.MaxItems, schema.MaxStreamJobs},
 		"max_failures":        {group["max_failures"].Maximum, schema.MaxJobFailures},
 		"ttl_s of a group":    {group["ttl_s"].Maximum, int64(schema.MaxQueueTTL.Seconds())},
 		"filter.device_type":  {filter["device_type"].MaxLength, schema.MaxType},

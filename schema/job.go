@@ -6,6 +6,7 @@ const (
 	DefaultParallel = 100       // where max_parallel does not say
 	MaxJobFailures  = 1_000_000 // of max_failures
 	MaxJobs         = 100       // jobs that have not ended
+	MaxStreamJobs   = 16        // jobs whose events one stream may be limited to
 )
 
 // The words of if_offline and if_busy. IfFail is the default of both.

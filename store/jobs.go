@@ -154,7 +154,7 @@ func (t *tx) listedDevices(sc schema.Scope, ids []string) ([]string, error) {
 // unsuccessful are the devices of a job before that did not succeed, as far as
 // they are still there. n becomes like that job.
 func (t *tx) unsuccessful(sc schema.Scope, n *schema.NewJob) ([]string, error) {
-	old, err := jobIn(t, sc, n.Target.JobID)
+	old, err := uncounted(t, sc, n.Target.JobID)
 	if err != nil {
 		return nil, err
 	}

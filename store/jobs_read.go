@@ -20,15 +20,22 @@ func (s *Store) Job(ctx context.Context, sc schema.Scope, jobID string) (schema.
 	return read(ctx, s, func(r querier) (schema.Job, error) { return jobIn(r, sc, jobID) })
 }
 
+// jobIn reads a job of the scope, and counts its devices.
 func jobIn(r querier, sc schema.Scope, jobID string) (schema.Job, error) {
+	j, err := uncounted(r, sc, jobID)
+	if err != nil {
+		return j, err
+	}
+	return j, countDevices(r, sc, &j)
+}
+
+// uncounted is jobIn where the counts do not matter.
+func uncounted(r querier, sc schema.Scope, jobID string) (schema.Job, error) {
 	var q query
 	q.add("SELECT "+jobColumns+" FROM jobs j WHERE j.job_id = ? AND j.state <> 'removed'", jobID)
 	q.withinJobs(sc)
 	j, err := scanJob(r.row(q.text.String(), q.args...))
-	if j, err = one(j, err, schema.ErrJobNotFound); err != nil {
-		return j, err
-	}
-	return j, countDevices(r, sc, &j)
+	return one(j, err, schema.ErrJobNotFound)
 }
 
 // withinJobs limits the query to jobs that have a device of the scope.

@@ -57,7 +57,7 @@ func (t *tx) haltJob(jobID string, to schema.JobState, by string) error {
 // a sweep of them at most.
 func (s *Store) SettleJob(ctx context.Context, jobID string, now int64) (ended bool, err error) {
 	return change(ctx, s, func(t *tx) (bool, error) {
-		j, err := jobIn(t, schema.Everything, jobID)
+		j, err := uncounted(t, schema.Everything, jobID)
 		if schema.KindOf(err) == schema.OrderNotFound {
 			return true, nil
 		}

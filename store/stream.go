@@ -58,7 +58,7 @@ func selected(r querier, sc schema.Scope, sel schema.EventSelection) (schema.Sco
 		}
 	}
 	for _, id := range sel.JobIDs {
-		if _, err := jobIn(r, sc, id); err != nil {
+		if _, err := uncounted(r, sc, id); err != nil {
 			return sc, err
 		}
 	}
