@@ -27,17 +27,17 @@ type Jobs interface {
 // groupGiveOrder is the body of group_give_order, and its key. Its members that
 // are an order's are as those of giveOrder.
 type groupGiveOrder struct {
-	GroupID     string            `json:"group_id"`
-	DeviceIDs   []string          `json:"device_ids"`
-	Filter      *jobFilter        `json:"filter"`
-	Order       string            `json:"order"`
-	Params      schema.RawObject  `json:"params"`
-	MaxParallel *int64            `json:"max_parallel"`
-	MaxFailures *int64            `json:"max_failures"`
-	IfOffline   string            `json:"if_offline"`
-	IfBusy      string            `json:"if_busy"`
-	TTL         *int64            `json:"ttl_s"`
-	key         string            // the header Idempotency-Key
+	GroupID     string           `json:"group_id"`
+	DeviceIDs   []string         `json:"device_ids"`
+	Filter      *jobFilter       `json:"filter"`
+	Order       string           `json:"order"`
+	Params      schema.RawObject `json:"params"`
+	MaxParallel *int64           `json:"max_parallel"`
+	MaxFailures *int64           `json:"max_failures"`
+	IfOffline   string           `json:"if_offline"`
+	IfBusy      string           `json:"if_busy"`
+	TTL         *int64           `json:"ttl_s"`
+	key         string           // the header Idempotency-Key
 }
 
 func (q *groupGiveOrder) useOnce(key string) { q.key = key }
