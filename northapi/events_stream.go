@@ -37,6 +37,7 @@ const (
 	droppedSlow     = "too_slow"
 	droppedDraining = "draining"
 	droppedRevoked  = "key_revoked"
+	droppedLogout   = "session_ended"
 	droppedInternal = "internal"
 )
 
@@ -238,7 +239,7 @@ func (s *eventStream) stored(ctx context.Context) (batch, error) {
 	switch schema.KindOf(err) {
 	case schema.StoreUnavailable:
 		return batch{through: s.at, end: true}, nil
-	case schema.DeviceNotFound, schema.GroupNotFound:
+	case schema.DeviceNotFound, schema.GroupNotFound, schema.OrderNotFound: // a job's
 		return batch{}, s.drop(schema.Public(err).Code)
 	}
 	if err != nil {
@@ -287,6 +288,9 @@ func (s *eventStream) check() error {
 	who, err := s.api.authenticate(s.request)
 	switch schema.KindOf(err) {
 	case schema.Unauthenticated, schema.Overloaded:
+		if s.who.session != "" {
+			return s.drop(droppedLogout)
+		}
 		return s.drop(droppedRevoked)
 	}
 	if err == nil {

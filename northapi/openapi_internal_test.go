@@ -77,7 +77,8 @@ func TestOpenAPI_Access(t *testing.T) {
 		if o.Role != rt.access.role || o.Unlimited != rt.access.unlimited || (o.Security != nil && len(*o.Security) == 0) == rt.access.keyed() {
 			t.Errorf("%s %s: role %q, unlimited %t, security %v", rt.method, path, o.Role, o.Unlimited, o.Security)
 		}
-		for status, may := range map[string]bool{"401": rt.access.keyed(), "429": rt.access.keyed(), "403": rt.access.keyed() && rt.access != viewer} {
+		asks := rt.access.keyed() || path == "/login" // which asks for a key in its body
+		for status, may := range map[string]bool{"401": asks, "429": asks, "403": asks && (rt.method != get || rt.access != viewer)} {
 			if _, says := o.Responses[status]; says != may {
 				t.Errorf("%s %s: %s is there: %t", rt.method, path, status, says)
 			}
@@ -86,7 +87,7 @@ func TestOpenAPI_Access(t *testing.T) {
 	for _, rt := range a.services() {
 		check(rt, Base+rt.pattern)
 	}
-	for _, rt := range slices.Concat(a.probes(), a.streams(), documents()) {
+	for _, rt := range slices.Concat(a.probes(), a.streams(), a.logins(), documents()) {
 		if rt.method != head {
 			check(rt, rt.pattern)
 		}
@@ -106,12 +107,17 @@ var described = map[string]reflect.Type{
 	"Related": reflect.TypeFor[related](), "GiveOrder": reflect.TypeFor[giveOrder](), "Order": reflect.TypeFor[schema.Order](),
 	"OrderList": reflect.TypeFor[schema.List[schema.Order]](), "OrderRef": reflect.TypeFor[orderRef](), "OrderCancel": reflect.TypeFor[orderCancel](), "Holder": reflect.TypeFor[schema.Holder](),
 	"Event": reflect.TypeFor[schema.Event](), "EventList": reflect.TypeFor[schema.List[schema.Event]](), "StatusInfo": reflect.TypeFor[schema.StatusInfo](),
+	"GroupGiveOrder": reflect.TypeFor[groupGiveOrder](), "JobFilter": reflect.TypeFor[jobFilter](), "JobRef": reflect.TypeFor[jobRef](),
+	"Job": reflect.TypeFor[schema.Job](), "JobResults": reflect.TypeFor[schema.JobResults](), "JobList": reflect.TypeFor[schema.List[schema.Job]](),
+	"JobTarget": reflect.TypeFor[schema.JobTarget](), "JobCounts": reflect.TypeFor[schema.JobCounts](), "JobDevice": reflect.TypeFor[schema.JobDevice](),
 	"Gap": reflect.TypeFor[gap](), "Dropped": reflect.TypeFor[dropped](),
 	"CPUInfo": reflect.TypeFor[schema.CPUInfo](), "MemoryInfo": reflect.TypeFor[schema.MemoryInfo](), "DiskInfo": reflect.TypeFor[schema.DiskInfo](),
 	"HistoryPoint": reflect.TypeFor[schema.HistoryPoint](), "HistoryPointList": reflect.TypeFor[schema.List[schema.HistoryPoint]](),
 	"LogFile": reflect.TypeFor[schema.LogFile](), "LogFileList": reflect.TypeFor[schema.List[schema.LogFile]](),
 	"KeyAdd": reflect.TypeFor[keyAdd](), "KeyRef": reflect.TypeFor[keyRef](), "Key": reflect.TypeFor[schema.Key](), "NewKey": reflect.TypeFor[newKey](),
 	"KeyList": reflect.TypeFor[schema.List[schema.Key]](), "Health": reflect.TypeFor[health](), "Failure": reflect.TypeFor[failure](),
+	"KeyLogin": reflect.TypeFor[keyLogin](), "LoggedIn": reflect.TypeFor[loggedIn](),
+	"Audit": reflect.TypeFor[schema.Audit](), "AuditList": reflect.TypeFor[schema.List[schema.Audit]](),
 	"ImportGood": reflect.TypeFor[importGood](), "ImportBad": reflect.TypeFor[importBad](), "ImportEnd": reflect.TypeFor[importEnd](),
 }
 
@@ -219,7 +225,7 @@ func (d openAPI) typeOf(s jsonSchema) string {
 func TestOpenAPI_Limits(t *testing.T) {
 	doc := readOpenAPI(t)
 	s, p := doc.Components.Schemas, doc.Components.Parameters
-	give := s["GiveOrder"].Properties
+	give, group, filter := s["GiveOrder"].Properties, s["GroupGiveOrder"].Properties, s["JobFilter"].Properties
 	for what, pair := range map[string][2]int64{
 		"Name":                {s["Name"].MaxLength, schema.MaxName},
 		"Word":                {s["Word"].MaxLength, schema.MaxType},
@@ -238,11 +244,24 @@ func TestOpenAPI_Limits(t *testing.T) {
 		"ttl_s":               {give["ttl_s"].Maximum, int64(schema.MaxQueueTTL.Seconds())},
 		"ttl_s left out":      {int64(give["ttl_s"].Default.(float64)), int64(schema.QueueTTL.Seconds())},
 		"Idempotency-Key":     {p["Idempotency-Key"].Schema.MaxLength, schema.MaxOnceKey},
+		"device_ids":          {group["device_ids"].MaxItems, schema.MaxIdentifiers},
+		"params of a group":   {group["params"].MaxBytes, schema.MaxParams},
+		"max_parallel":        {group["max_parallel"].Maximum, schema.MaxParallel},
+		"max_parallel unsaid": {int64(group["max_parallel"].Default.(float64)), schema.DefaultParallel},
+		"job_id of a stream":  {p["of_jobs"].Schema.MaxItems, schema.MaxStreamJobs},
+		"max_failures":        {group["max_failures"].Maximum, schema.MaxJobFailures},
+		"ttl_s of a group":    {group["ttl_s"].Maximum, int64(schema.MaxQueueTTL.Seconds())},
+		"filter.device_type":  {filter["device_type"].MaxLength, schema.MaxType},
+		"filter.model":        {filter["model"].MaxLength, schema.MaxHardware},
+		"filter.name":         {filter["name"].MaxLength, schema.MaxName},
 		"limit":               {p["limit"].Schema.Maximum, schema.MaxPageLimit},
 		"limit left out":      {int64(p["limit"].Schema.Default.(float64)), schema.DefaultPageLimit},
 		"cursor":              {p["cursor"].Schema.MaxLength, maxCursor},
 		"step":                {p["step"].Schema.Minimum, schema.MinHistoryStep.Milliseconds()},
 		"step, most":          {p["step"].Schema.Maximum, schema.MaxHistoryStep.Milliseconds()},
+		"key of a log-in":     {s["KeyLogin"].Properties["key"].MaxLength, maxKey},
+		"the filter by":       {p["by"].Schema.MaxLength, int64(maxBy)},
+		"the filter service":  {p["service"].Schema.MaxLength, maxService},
 		"the filter name":     {p["name"].Schema.MaxLength, schema.MaxName},
 		"the filter sn":       {p["sn"].Schema.MaxLength, schema.MaxHardware},
 		"the filter model":    {p["model"].Schema.MaxLength, schema.MaxHardware},
@@ -261,19 +280,23 @@ func TestOpenAPI_Limits(t *testing.T) {
 func TestOpenAPI_Words(t *testing.T) {
 	doc := readOpenAPI(t)
 	words := constants(t, "../schema/domain.go")
+	jobs := constants(t, "../schema/job.go")
 	own := constants(t, "errors.go")
 	s := doc.Components.Schemas
 	for name, pair := range map[string][2][]string{
-		"DevState":    {s["DevState"].Enum, words["DevState"]},
-		"Role":        {s["Role"].Enum, words["Role"]},
-		"EventKind":   {s["EventKind"].Enum, words["EventKind"]},
-		"Order.state": {s["Order"].Properties["state"].Enum, words["OrderState"]},
-		"ErrorType":   {s["ErrorType"].Enum, own[""]},
-		"if_offline":  {s["GiveOrder"].Properties["if_offline"].Enum, []string{fail, queueIt}},
-		"if_busy":     {s["GiveOrder"].Properties["if_busy"].Enum, []string{fail, waitForIt}},
+		"DevState":       {s["DevState"].Enum, words["DevState"]},
+		"Role":           {s["Role"].Enum, words["Role"]},
+		"EventKind":      {s["EventKind"].Enum, words["EventKind"]},
+		"Order.state":    {s["Order"].Properties["state"].Enum, words["OrderState"]},
+		"ErrorType":      {s["ErrorType"].Enum, own[""]},
+		"Job.state":      {s["Job"].Properties["state"].Enum, jobs["JobState"]},
+		"JobDeviceState": {s["JobDeviceState"].Enum, jobs["JobDeviceState"]},
+		"JobTarget.kind": {s["JobTarget"].Properties["kind"].Enum, []string{schema.TargetGroup, schema.TargetDevices, schema.TargetFilter, schema.TargetRetry}},
+		"if_offline":     {s["GiveOrder"].Properties["if_offline"].Enum, []string{fail, queueIt}},
+		"if_busy":        {s["GiveOrder"].Properties["if_busy"].Enum, []string{fail, waitForIt}},
 		"Dropped.reason": {
 			s["Dropped"].Properties["reason"].Enum,
-			append(constants(t, "events_stream.go")[""], schema.ErrDeviceNotFound.Code, schema.ErrGroupNotFound.Code),
+			append(constants(t, "events_stream.go")[""], schema.ErrDeviceNotFound.Code, schema.ErrGroupNotFound.Code, schema.ErrJobNotFound.Code),
 		},
 	} {
 		if !slices.Equal(pair[0], pair[1]) || len(pair[0]) == 0 {
@@ -324,7 +347,7 @@ var unanswered = map[string]string{
 	"login_failed": "southbound", "login_required": "southbound", "already_logged_in": "southbound", "parse_error": "southbound",
 	"invalid_request": "southbound", "method_not_found": "southbound", "message_too_large": "southbound", "fenced": "a session's",
 	"upload_unknown": "a device's upload", "invalid_upload": "a device's upload", "log_store_full": "a device's upload",
-	"no_node_number": "the server does not start", "order_exists": "identifiers are new",
+	"no_node_number": "the server does not start", "order_exists": "identifiers are new", "job_over": "the runner's",
 	"order_not_first": "a session's", "order_known": "it is the answer that the order has",
 	"abandoned": "the caller has left", "cancelled": "the caller has left",
 }

@@ -95,7 +95,8 @@ type Keys interface {
 	KeyByHash(ctx context.Context, hash string) (schema.Key, error)
 	AddKey(ctx context.Context, k schema.Key, hash string) error // one of its groups unknown: GroupNotFound
 	ListKeys(ctx context.Context, p schema.Page) (schema.List[schema.Key], error)
-	RevokeKey(ctx context.Context, keyID string, now int64) error
+	RevokeKey(ctx context.Context, keyID string, now int64) error // and its log-ins
+	UsedKey(keyID string, now int64)                              // notes that a key was used; it does not wait
 }
 
 // Sessions is what the routes need of the devices that are connected. It
@@ -115,6 +116,9 @@ type Sessions interface {
 	// AwaitOrder waits up to wait for the end of an order that was given, and
 	// returns as GiveOrder does.
 	AwaitOrder(ctx context.Context, orderID string, wait time.Duration) (*schema.Order, error)
+	// JobChanged has a job carried out that was added, or heeds that it was
+	// cancelled. It does not block.
+	JobChanged(jobID string)
 	// Live tells of those of the devices that are connected; others are absent.
 	Live(ctx context.Context, deviceIDs []string) (map[string]schema.Live, error)
 	// End closes a device's session, if there is one, because of a change
@@ -135,6 +139,8 @@ type Secrets interface {
 	NewPassword() string
 	// NewKey makes an API key ("tk_…").
 	NewKey() string
+	// NewSession makes what the cookie of a log-in holds ("ts_…").
+	NewSession() string
 	// HashPassword hashes a device password in the way its form asks for:
 	// bcrypt for one that a person chose, SHA-256 for a server-made one.
 	HashPassword(password string) (string, error)

@@ -18,6 +18,8 @@ const (
 	ownGroup, ownDevice, ownOrder, ownUpload                 = "101", "201", "301", "302"
 	foreignGroup, foreignDevice, foreignOrder, foreignUpload = "102", "202", "303", "304"
 	ownQueued, foreignQueued                                 = "305", "306"
+	ownJob, foreignJob, bothJob                              = "501", "502", "505"
+	ownEnded, foreignEnded                                   = "503", "504"
 	spareGroup                                               = "103" // empty, and within the scope too
 	missing                                                  = "999"
 	logText                                                  = "one line of a device's log\n"
@@ -35,6 +37,7 @@ const (
 var template struct {
 	path    string
 	keys    map[string]string // by kind: "viewer", "scoped admin", …, "revoked"
+	cookies map[string]string // of log-ins with them, by kind
 	secrets []string
 }
 
@@ -72,8 +75,30 @@ func seed(ctx context.Context, path string) (err error) {
 		queued(ctx, s, ownDevice, ownQueued, schema.Once{}),
 		queued(ctx, s, foreignDevice, foreignQueued, schema.Once{}),
 		s.AddGroup(ctx, schema.Group{GroupID: spareGroup, Name: "spare"}),
+		seedJob(ctx, s, ownJob, ownDevice),
+		seedJob(ctx, s, foreignJob, foreignDevice),
+		seedJob(ctx, s, bothJob, ownDevice, foreignDevice),
+		endedJob(ctx, s, ownEnded, ownDevice),
+		endedJob(ctx, s, foreignEnded, foreignDevice),
 		seedKeys(ctx, s),
 	)
+}
+
+// seedJob makes a job for devices, which runs.
+func seedJob(ctx context.Context, s *store.Store, job string, devices ...string) error {
+	next := 0
+	_, err := s.AddJob(ctx, schema.Everything, schema.NewJob{DeviceIDs: devices, Job: schema.Job{
+		JobID: job, Target: schema.JobTarget{Kind: schema.TargetDevices}, Order: "blink", Params: schema.RawObject(`{"n":3}`), MaxParallel: 5,
+		IfOffline: schema.IfFail, IfBusy: schema.IfFail, TTL: 60, By: "key:seed", CreatedTime: loginTime,
+	}}, func() string { next++; return fmt.Sprint(job, next) })
+	return err
+}
+
+// endedJob makes one that has ended: the device was offline.
+func endedJob(ctx context.Context, s *store.Store, job, device string) error {
+	err := errors.Join(seedJob(ctx, s, job, device), s.RefuseOrder(ctx, job, 1, "device_offline", "the device is offline"))
+	_, more := s.SettleJob(ctx, job, loginTime)
+	return errors.Join(err, more)
 }
 
 // seedDevice adds a device that was there once, carried out an order,
@@ -124,14 +149,20 @@ func settled(s *store.Store, o schema.Order) error {
 }
 
 func seedKeys(ctx context.Context, s *store.Store) error {
-	template.keys = map[string]string{}
+	template.keys, template.cookies = map[string]string{}, map[string]string{}
 	var all error
 	add := func(kind string, k schema.Key) {
 		k.KeyID = fmt.Sprint(400 + len(template.keys))
 		secret := store.Secrets{}.NewKey()
 		template.keys[kind] = secret
 		template.secrets = append(template.secrets, secret)
-		all = errors.Join(all, s.AddKey(ctx, k, store.Secrets{}.HashToken(secret)))
+		value := store.Secrets{}.NewSession()
+		template.cookies[kind] = value
+		template.secrets = append(template.secrets, value)
+		all = errors.Join(all, s.AddKey(ctx, k, store.Secrets{}.HashToken(secret)), s.AddKeySession(ctx, schema.Login{
+			KeySession: schema.KeySession{KeyID: k.KeyID, CreatedTime: present, UsedTime: present, ExpiresTime: present + 60_000},
+			Hash:       store.Secrets{}.HashToken(value), Idle: 60_000, Most: 2,
+		}))
 	}
 	add("revoked", schema.Key{Name: "old", Role: schema.Admin})
 	for _, role := range []schema.Role{schema.Viewer, schema.Operator, schema.Admin} {

@@ -11,19 +11,26 @@ import (
 // outcome. The record is returned whenever there is one, also beside an error.
 // Without error the order has succeeded, or still waits or is sent. An order
 // that waits or was sent goes on if ctx ends.
-func (h *Hub) GiveOrder(ctx context.Context, ask schema.Ask) (*schema.Order, error) {
+func (h *Hub) GiveOrder(ctx context.Context, ask schema.Ask) (o *schema.Order, err error) {
+	defer func() { h.meter.refused(o, err) }()
 	start := time.Now()
 	if h.isDraining() {
 		return nil, h.refuseOrder(ask, schema.ErrDraining)
 	}
-	record, err := h.giveNow(ctx, ask)
-	if err != nil && record == nil && ask.Queues(err) {
-		record, err = h.queueOrder(ask)
-	}
+	record, err := h.carry(ctx, ask)
 	if err != nil || record.State != schema.OrderQueued {
 		return record, err
 	}
 	return h.wait(ctx, *record, ask.Wait-time.Since(start))
+}
+
+// carry is GiveOrder for who does not wait for an order that waits itself.
+func (h *Hub) carry(ctx context.Context, ask schema.Ask) (*schema.Order, error) {
+	record, err := h.giveNow(ctx, ask)
+	if err != nil && record == nil && ask.Queues(err) {
+		return h.queueOrder(ask)
+	}
+	return record, err
 }
 
 // giveNow is for a device that is there and free.
@@ -43,6 +50,7 @@ func (h *Hub) giveNow(ctx context.Context, ask schema.Ask) (*schema.Order, error
 	case <-s.done:
 		return nil, h.refuseOrder(ask, errOffline)
 	default:
+		h.meter.mailbox.Add(1)
 		return nil, h.refuseOrder(ask, errMailboxFull)
 	}
 }

@@ -121,22 +121,22 @@ func (s *Store) ListDevices(ctx context.Context, sc schema.Scope, f schema.Devic
 				return schema.List[schema.Device]{}, err
 			}
 		}
-		in, err := placeOf(r, f.Name)
+		at, err := placeOf(r, f.Name)
 		if err != nil {
 			return schema.List[schema.Device]{}, err
 		}
-		q, id := listed(sc, f, in)
+		q, id := listed(sc, f, at, deviceColumns)
 		return list(r, q, p, order{kind: 'd', id: id}, plainDevice,
 			func(d schema.Device) cursor { return cursor{id: d.DeviceID} })
 	})
 }
 
-// listed is the query of ListDevices, and the column that orders it. A page is
-// to read what it shows, and SQLite, which knows nothing of how many rows there
-// are, reads first the table whose column that is: the few devices that may have
-// a name (in), those of a group, and names that nothing else narrows in an index
-// of little else.
-func listed(sc schema.Scope, f schema.DeviceFilter, in *place) (*query, string) {
+// listed is the query of ListDevices, for some columns of d, and the column that
+// orders it. A page is to read what it shows, and SQLite, which knows nothing of
+// how many rows there are, reads first the table whose column that is: the few
+// devices that may have the name, if their place is given, those of a group, and
+// names that nothing else narrows in an index of little else.
+func listed(sc schema.Scope, f schema.DeviceFilter, at *place, columns string) (*query, string) {
 	var q query
 	id, name, group := "d.device_id", "d.name_folded", f.GroupID
 	if group == "" && len(sc.Groups) == 1 {
@@ -145,11 +145,11 @@ func listed(sc schema.Scope, f schema.DeviceFilter, in *place) (*query, string) 
 	if group != "" { // which then is all that the scope has to say
 		sc.Groups = []string{group}
 	}
-	q.add("SELECT " + deviceColumns)
+	q.add("SELECT " + columns)
 	switch {
-	case in != nil:
+	case at != nil:
 		q.add(" FROM (")
-		q.narrow(in, f.Name)
+		q.narrow(at, f.Name)
 		q.add(") n CROSS JOIN devices d WHERE d.device_id = n.device_id")
 	case group != "":
 		id, sc.Groups = "g.device_id", nil
@@ -164,7 +164,7 @@ func listed(sc schema.Scope, f schema.DeviceFilter, in *place) (*query, string) 
 	q.equal("d.type", f.Type)
 	q.equal("d.model", f.Model)
 	q.equal("d.sn", f.SN)
-	if f.Name != "" && in == nil {
+	if f.Name != "" && at == nil {
 		q.add(" AND "+name+` LIKE ? ESCAPE '\'`, containing(f.Name))
 	}
 	q.within(sc, id)

@@ -97,9 +97,9 @@ func BenchmarkDeviceQueryAll(b *testing.B) {
 					shown = len(l.Items)
 				}
 				b.ReportMetric(float64(shown), "shown")
-				in, err := placeOf(reader{ctx: b.Context(), db: s.engine.read}, c.filter.Name)
+				at, err := placeOf(reader{ctx: b.Context(), db: s.engine.read}, c.filter.Name)
 				must(b, err)
-				q, id := listed(c.scope, c.filter, in)
+				q, id := listed(c.scope, c.filter, at, deviceColumns)
 				must(b, order{kind: 'd', id: id}.after(q, ""))
 				q.add(" LIMIT ?", 101)
 				if s.engine.local {

@@ -140,13 +140,13 @@ func TestNames_PagedMeanwhile(t *testing.T) {
 		s := open(t, Options{})
 		fleetOf(t, s, 1000, 1000+namesPage-2) // one less than a page
 		r := reader{ctx: t.Context(), db: s.engine.read}
-		in, err := placeOf(r, "press 1001")
+		at, err := placeOf(r, "press 1001")
 		must(t, err)
-		equal(t, "pages", len(in.pages), 0)
+		equal(t, "pages", len(at.pages), 0)
 		fleetOf(t, s, 1100, 1100)
 		equal(t, "pages", countOf(t, s, "SELECT COUNT(*) FROM name_pages"), 1)
 		equal(t, "in none", countOf(t, s, "SELECT COUNT(*) FROM devices WHERE "+inNoPage), 0)
-		q, _ := listed(all, schema.DeviceFilter{Name: "press 1001"}, in)
+		q, _ := listed(all, schema.DeviceFilter{Name: "press 1001"}, at, deviceColumns)
 		rows, err := r.rows(q.text.String(), q.args...)
 		found, err := collect(rows, err, plainDevice)
 		must(t, err)
@@ -164,9 +164,9 @@ func TestNames_FewPages(t *testing.T) {
 			if page < fewPages {
 				continue
 			}
-			in, err := placeOf(reader{ctx: t.Context(), db: s.engine.read}, "press")
+			at, err := placeOf(reader{ctx: t.Context(), db: s.engine.read}, "press")
 			must(t, err)
-			equal(t, "narrowed", in != nil, page == fewPages)
+			equal(t, "narrowed", at != nil, page == fewPages)
 		}
 	})
 }

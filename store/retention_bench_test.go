@@ -32,7 +32,7 @@ func BenchmarkOrdersBesideRetention(b *testing.B) {
 			var all sync.WaitGroup
 			waits := make([][2][]time.Duration, callers)
 			for i := range callers {
-				all.Go(func() { waits[i] = ordersOf(b, s, fmt.Sprint(i), &turn) })
+				all.Go(func() { waits[i] = waitsOf(b, s, fmt.Sprint(i), &turn) })
 			}
 			took := removeInTurns(b, s, &turn, old)
 			all.Wait()
@@ -51,9 +51,9 @@ func BenchmarkOrdersBesideRetention(b *testing.B) {
 	})
 }
 
-// ordersOf carries out a device's orders until turn is negative, and says how
+// waitsOf carries out a device's orders until turn is negative, and says how
 // long each took, by whether events were being removed all the time.
-func ordersOf(b *testing.B, s *Store, id string, turn *atomic.Int64) (waits [2][]time.Duration) {
+func waitsOf(b *testing.B, s *Store, id string, turn *atomic.Int64) (waits [2][]time.Duration) {
 	for n := 0; ; n++ {
 		was, began, orderID := turn.Load(), time.Now(), fmt.Sprint(id, " ", n)
 		if was < 0 {

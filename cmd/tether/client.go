@@ -13,8 +13,12 @@ import (
 	"github.com/edgetether/tether/schema"
 )
 
-// client is the demo's business service: it asks by HTTP, as any other would.
-type client struct{ base, key string }
+// client is the business service of the demo and of the simulator: it asks by
+// HTTP, as any other would.
+type client struct {
+	base, key string
+	http      http.Client
+}
 
 // answer is the envelope of northbound section 1.
 type answer struct {
@@ -26,6 +30,9 @@ type answer struct {
 
 // failure is an answer that is no success.
 type failure struct{ code, message string }
+
+// Code is the stable word that a program can switch on.
+func (f *failure) Code() string { return f.code }
 
 // Error is the code, for programs, and the message.
 func (f *failure) Error() string { return f.code + ": " + f.message }
@@ -113,7 +120,7 @@ func (c client) send(ctx context.Context, method, path string, body any) ([]byte
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := c.http.Do(req)
 	if err != nil {
 		return nil, err
 	}

@@ -130,15 +130,20 @@ type importEnd struct {
 
 // send sends the file and has each line of the answer taken, while it is sent.
 func (c *deviceImportCmd) send(ctx context.Context, file io.Reader, take func([]byte) error) (end importEnd, err error) {
-	req, err := c.request(ctx, file)
-	if err != nil {
-		return end, err
-	}
 	// A refusal comes before the file is sent. A proxy that keeps its word for
 	// itself gets the file after a while.
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.ExpectContinueTimeout = 5 * time.Second
 	defer transport.CloseIdleConnections()
+	return c.sendBy(ctx, transport, file, take)
+}
+
+// sendBy is send over a transport.
+func (c *deviceImportCmd) sendBy(ctx context.Context, transport http.RoundTripper, file io.Reader, take func([]byte) error) (end importEnd, err error) {
+	req, err := c.request(ctx, file)
+	if err != nil {
+		return end, err
+	}
 	resp, err := transport.RoundTrip(req)
 	if err != nil {
 		return end, err

@@ -25,6 +25,7 @@ type cli struct {
 	Serve   serveCmd   `cmd:"" help:"Run the service."`
 	Demo    demoCmd    `cmd:"" help:"Run a service with three devices on this machine, and show what happens."`
 	Device  deviceCmd  `cmd:"" help:"Register many devices with a running service."`
+	Sim     simCmd     `cmd:"" help:"Simulate a fleet of devices, and measure what a running service makes of it."`
 	Key     keyCmd     `cmd:"" help:"Make, list and revoke the API keys of a database."`
 	Conform conformCmd `cmd:"" help:"Hold a client in any language against the device's contract."`
 	Migrate migrateCmd `cmd:"" help:"Bring a database to this program's form, or show which it has."`
