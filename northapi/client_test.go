@@ -16,8 +16,8 @@ import (
 	"github.com/edgetether/tether/schema"
 )
 
-// told is err as a client has it, after it was answered.
-func told(t *testing.T, err error) *schema.Error {
+// answered is err as a client has it, after it was answered.
+func answered(t *testing.T, err error) *schema.Error {
 	t.Helper()
 	a := build(Config{})
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { a.fail(w, "test", err) }))
@@ -51,7 +51,7 @@ func TestClientMapsBack(t *testing.T) {
 			code = "some_code"
 		}
 		err := &schema.Error{Kind: kind, Code: code, Message: "internal error", RetryAfter: 1500 * time.Millisecond, Data: schema.Holder{OrderID: "7"}}
-		e := told(t, err)
+		e := answered(t, err)
 		if !errors.Is(e, err) || e.Message != err.Message {
 			t.Errorf("kind %d, %v, is kind %d, %v", kind, err, e.Kind, e)
 		}
@@ -94,7 +94,7 @@ func TestClientKnowsAllCodes(t *testing.T) {
 					continue
 				}
 				n++
-				if e := told(t, schema.Errorf(kind, m[2], "m")); e.Kind != kind || e.Code != m[2] {
+				if e := answered(t, schema.Errorf(kind, m[2], "m")); e.Kind != kind || e.Code != m[2] {
 					t.Errorf("%s: %s %s is told back as kind %d: the tables in client/errors.go need a row", file, m[1], m[2], e.Kind)
 				}
 			}
