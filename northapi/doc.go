@@ -84,6 +84,11 @@
 // stream asks if its key is still good. It ends with the event "dropped" and a
 // reason, if its reader can still be told.
 //
+// # The other end
+//
+// Package client asks these routes. Its map of errors is the inverse of the one
+// here, and its methods are those of the document: tests in both hold it to that.
+//
 // # What it never does
 //
 // It starts no goroutine: requests run on those of net/http, and nothing

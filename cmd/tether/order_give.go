@@ -120,6 +120,12 @@ func notGiven(err error) error {
 	if errors.As(err, &dialled) && dialled.Op == "dial" || errors.As(err, new(*tls.CertificateVerificationError)) {
 		return err // nothing was sent
 	}
+	switch schema.Public(err).Code {
+	case "device_offline", "device_unknown":
+		return fmt.Errorf("%w; --queue lets the order wait for it", err)
+	case "device_busy":
+		return fmt.Errorf("%w; --wait-turn lets this one wait for its turn", err)
+	}
 	switch schema.KindOf(err) {
 	case schema.OrderUnknown, schema.StoreUnavailable, schema.Internal:
 		if ref, ok := client.Data[struct {

@@ -254,7 +254,7 @@ func TestOrderCommands(t *testing.T) {
 	if out, _ := x.types(1, "order give press-7 fail 'text=\x1b[2J'"); alikeText(out) != `order # (fail): failed: \x1b[2J`+"\n" {
 		t.Errorf("a device's words: %q", out)
 	}
-	x.says(1, "order give away restart", "device_offline")
+	x.says(1, "order give away restart", "device_offline: the device is offline; --queue lets")
 	x.shows("order give away restart --queue --ttl 1m --wait 0", "order # (restart): queued\n")
 	begun := time.Now()
 	out, errs := x.types(3, "order give away restart --queue --wait 1500ms")
@@ -285,7 +285,7 @@ ended      TIME
 	x.says(1, "order give press-7 say text=2 --idempotency-key k1", "idempotency_conflict")
 
 	x.types(0, "order give press-7 hold --wait 0")
-	x.says(1, "order give press-7 say text=x", "device_busy")
+	x.says(1, "order give press-7 say text=x", "; --wait-turn lets")
 	x.says(1, "order logfile 77", "logfile_not_found")
 	there := filepath.Join(t.TempDir(), "there.log")
 	writeFile(t, there, "")

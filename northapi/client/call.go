@@ -19,8 +19,11 @@ import (
 // Bounds of a call.
 const (
 	// MaxAnswer bounds an answer that is read whole, in bytes. Pages of
-	// DefaultPageLimit are far below it.
-	MaxAnswer = 64 << 20
+	// DefaultPageLimit are below it whatever is in them.
+	MaxAnswer = 16 << 20
+	// MaxFile bounds a log or a document, in bytes. It is what the service
+	// takes of a device's log.
+	MaxFile = 64 << 20
 	// callTimeout is how long an answer may take to be whole. The longest
 	// waits for an order's outcome: OrderTimeout and what the store needs.
 	callTimeout = time.Minute

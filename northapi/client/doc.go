@@ -37,7 +37,7 @@
 // # What it never does
 //
 // It follows no redirect, because the key would go along; it takes no answer
-// that is longer than MaxAnswer; it does without no check of a certificate;
+// that is longer than MaxAnswer, or MaxFile; it does without no check of a certificate;
 // it prints no key. It keeps no goroutine: what it starts ends with the call.
 // A Client may be used by many goroutines.
 package client

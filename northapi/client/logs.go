@@ -54,9 +54,9 @@ func (c *Client) copy(ctx context.Context, q request, to io.Writer) (int64, http
 		_, err := dataOf(resp)
 		return 0, nil, err
 	}
-	n, err := io.Copy(to, io.LimitReader(resp.Body, MaxAnswer+1))
-	if err == nil && n > MaxAnswer {
-		err = fmt.Errorf("%s: the answer has more than %d bytes", req.URL.Host, MaxAnswer)
+	n, err := io.Copy(to, io.LimitReader(resp.Body, MaxFile+1))
+	if err == nil && n > MaxFile {
+		err = fmt.Errorf("%s: the answer has more than %d bytes", req.URL.Host, MaxFile)
 	}
 	return n, resp.Header, err
 }

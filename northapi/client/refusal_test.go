@@ -141,11 +141,19 @@ func TestGarbage(t *testing.T) {
 			}
 		})
 	}
+	const version = `{"status":"success","data":{"version":"v1"}}`
+	longest := version + strings.Repeat(" ", client.MaxAnswer-len(version))
+	if v := must[string](t)(answering(t, text(200, longest)).Healthz(t.Context())); v != "v1" {
+		t.Errorf("the longest answer: %q", v)
+	}
+	if _, err := answering(t, text(200, longest+" ")).Healthz(t.Context()); err == nil || !strings.Contains(err.Error(), "has more than") {
+		t.Errorf("a byte more: %v", err)
+	}
 	c := answering(t, endless("", "x"))
 	if _, err := c.DeviceImport(t.Context(), strings.NewReader("x"), client.ImportOptions{}, nil); err == nil || !strings.Contains(err.Error(), "too long") {
 		t.Errorf("an endless line of an import: %v", err)
 	}
-	if n, err := c.Document(t.Context(), "/docs", io.Discard); err == nil || n != client.MaxAnswer+1 {
+	if n, err := c.Document(t.Context(), "/docs", io.Discard); err == nil || n != client.MaxFile+1 {
 		t.Errorf("an endless document: %d bytes, %v", n, err)
 	}
 	for body, says := range map[string]string{"": "before its last line", "{\n": "cannot be read", `{"line":1}`: "before its last line", `{"done":1}`: "cannot be read"} {
