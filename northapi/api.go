@@ -3,6 +3,7 @@ package northapi
 import (
 	"context"
 	"net/http"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -23,17 +24,19 @@ const bodyTimeout = 10 * time.Second
 // Config is what the routes are built of. NewID and the ports but Files are
 // required; everything else may be left zero.
 type Config struct {
-	Devices   Devices
-	Groups    Groups
-	Relations Relations
-	Records   Records
-	Orders    Orders
-	Keys      Keys
-	Sessions  Sessions
-	Files     Files // nil: there are none
-	Secrets   Secrets
-	EventLog  EventLog
-	Feed      *Feed // of all that is committed; nil: streams hear of it late
+	Devices     Devices
+	Groups      Groups
+	Relations   Relations
+	Records     Records
+	Orders      Orders
+	Keys        Keys
+	Sessions    Sessions
+	KeySessions KeySessions
+	AuditLog    AuditLog
+	Files       Files // nil: there are none
+	Secrets     Secrets
+	EventLog    EventLog
+	Feed        *Feed // of all that is committed; nil: streams hear of it late
 
 	// NewID makes the identifiers of devices, groups, orders and keys.
 	NewID func() string
@@ -48,11 +51,25 @@ type Config struct {
 	// AuthOff lets every request do everything, under the name "anonymous". It
 	// is for loopback addresses alone, which its giver has to see to.
 	AuthOff bool
+	// KeyRate is how many requests a second one key may make, and twice as many
+	// at once; KeyWaiting how many of them may wait for their answer at once. 0 is no limit.
+	KeyRate    float64
+	KeyWaiting int
+	// SessionIdle and SessionLifetime end a log-in that is not used, and one that
+	// is; 0 is schema's default.
+	SessionIdle, SessionLifetime time.Duration
+	// Proxies are the networks of proxies that are believed whom they ask for, by
+	// X-Forwarded-For.
+	Proxies []netip.Prefix
 	// Southbound is the devices' endpoint, served at GET /ws; nil: not served.
 	Southbound http.Handler
 	// Log is told of what callers are not: errors of the inside, and panics
 	// with their stack. route is "METHOD pattern". nil discards.
 	Log func(route string, err error)
+	// Observe is told of each request that was answered: its route, one of Routes,
+	// the status, and how long it took, for a stream its whole life. It is called from
+	// many goroutines and must not block. nil discards.
+	Observe func(route string, status int, took time.Duration)
 	// Version is shown by /healthz.
 	Version string
 }
@@ -60,7 +77,9 @@ type Config struct {
 // api holds what the handlers share. It is never changed after New.
 type api struct {
 	Config
-	failures *failureLimiter
+	failures *limiter[netip.Prefix]
+	limits   *keyLimits
+	origins  *http.CrossOriginProtection
 	hashing  chan struct{} // is full while a chosen password is hashed
 	giving   givings
 	router   *chi.Mux
@@ -72,16 +91,20 @@ func New(c Config) http.Handler { return build(c).router }
 
 func build(c Config) *api {
 	a := &api{
-		Config: c.withDefaults(), failures: newFailureLimiter(),
+		Config: c.withDefaults(), failures: newFailureLimiter(), limits: newKeyLimits(c.KeyRate, c.KeyWaiting), origins: http.NewCrossOriginProtection(),
 		hashing: make(chan struct{}, 1), router: chi.NewRouter(),
 	}
+	a.router.Use(a.forwarded)
 	a.router.NotFound(a.notFound)
 	a.router.MethodNotAllowed(a.methodNotAllowed)
 	for _, rt := range a.services() {
 		a.mount(Base+rt.pattern, rt)
 	}
-	for _, rt := range slices.Concat(a.probes(), a.streams(), documents()) {
+	for _, rt := range slices.Concat(a.probes(), a.streams(), a.logins()) {
 		a.mount(rt.pattern, rt)
+	}
+	for _, rt := range documents() {
+		a.mountAs(Documents, rt.pattern, rt)
 	}
 	if c.Southbound != nil {
 		a.router.Method(http.MethodGet, "/ws", c.Southbound)
@@ -104,6 +127,15 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Feed == nil {
 		c.Feed = NewFeed()
+	}
+	if c.Observe == nil {
+		c.Observe = func(string, int, time.Duration) {}
+	}
+	if c.SessionIdle == 0 {
+		c.SessionIdle = schema.SessionIdle
+	}
+	if c.SessionLifetime == 0 {
+		c.SessionLifetime = schema.SessionLifetime
 	}
 	if c.Log == nil {
 		c.Log = func(string, error) {}

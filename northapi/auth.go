@@ -3,7 +3,6 @@ package northapi
 import (
 	"errors"
 	"net/http"
-	"net/netip"
 	"strings"
 
 	"github.com/edgetether/tether/schema"
@@ -16,6 +15,17 @@ type caller struct {
 	key   string // the key's identifier
 	role  schema.Role
 	scope schema.Scope
+
+	session string // the hash of the log-in that is in the key's place; empty: the key itself
+	expires int64  // when that ends
+}
+
+// keyID is the key's identifier for the audit log; anonymous has none.
+func (c caller) keyID() string {
+	if c.key == anonymous.key {
+		return ""
+	}
+	return c.key
 }
 
 // anonymous is everybody where the server was started with auth off.
@@ -58,21 +68,38 @@ func (a *api) authenticate(r *http.Request) (caller, error) {
 	if a.AuthOff {
 		return anonymous, nil
 	}
-	if secret := bearer(r.Header); secret != "" {
-		k, err := a.Keys.KeyByHash(r.Context(), a.Secrets.HashToken(secret))
-		if err == nil {
-			return callerOf(k), nil
-		}
-		if !errors.Is(err, schema.ErrKeyNotFound) {
-			return caller{}, err
-		}
+	who, err := a.identify(r)
+	if errors.Is(err, schema.ErrKeyNotFound) {
+		err = a.failed(r)
 	}
+	return who, err
+}
+
+// identify finds the caller, or schema.ErrKeyNotFound. A request that has both a
+// key and a cookie is the key's.
+func (a *api) identify(r *http.Request) (caller, error) {
+	if r.Header.Get("Authorization") == "" {
+		return a.byCookie(r)
+	}
+	secret := bearer(r.Header)
+	if secret == "" {
+		return caller{}, schema.ErrKeyNotFound
+	}
+	k, err := a.Keys.KeyByHash(r.Context(), a.Secrets.HashToken(secret))
+	if err != nil {
+		return caller{}, err
+	}
+	return callerOf(k), nil
+}
+
+// failed is the answer to a request without a good key.
+func (a *api) failed(r *http.Request) error {
 	if wait := a.failures.charge(source(r.RemoteAddr), a.Now()); wait > 0 {
 		limited := schema.Errorf(schema.Overloaded, "too_many_failures", "Authorization: too many requests without a good key")
 		limited.RetryAfter = wait
-		return caller{}, limited
+		return limited
 	}
-	return caller{}, errUnauthenticated
+	return errUnauthenticated
 }
 
 func callerOf(k schema.Key) caller {
@@ -90,20 +117,4 @@ func bearer(h http.Header) string {
 		return ""
 	}
 	return strings.TrimSpace(secret)
-}
-
-// source is the network that a request came from: an IPv4 address, or the /64
-// that one IPv6 host can pick addresses from. Headers are not believed
-// (reliability T24). Addresses that are none share the zero prefix.
-func source(remote string) netip.Prefix {
-	at, err := netip.ParseAddrPort(remote)
-	if err != nil {
-		return netip.Prefix{}
-	}
-	addr := at.Addr().Unmap().WithZone("")
-	bits := 64
-	if addr.Is4() {
-		bits = 32
-	}
-	return netip.PrefixFrom(addr, bits).Masked()
 }

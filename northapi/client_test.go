@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/edgetether/tether/northapi/client"
+	goclient "github.com/edgetether/tether/northapi/client"
 	"github.com/edgetether/tether/schema"
 )
 
@@ -22,7 +22,7 @@ func answered(t *testing.T, err error) *schema.Error {
 	a := build(Config{})
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { a.fail(w, "test", err) }))
 	defer s.Close()
-	c, bad := client.New(client.Options{URL: s.URL})
+	c, bad := goclient.New(goclient.Options{URL: s.URL})
 	if bad != nil {
 		t.Fatal(bad)
 	}
@@ -55,7 +55,7 @@ func TestClientMapsBack(t *testing.T) {
 		if !errors.Is(e, err) || e.Message != err.Message {
 			t.Errorf("kind %d, %v, is kind %d, %v", kind, err, e.Kind, e)
 		}
-		if held, ok := client.Data[schema.Holder](e); kind != schema.Internal && (!ok || held.OrderID != "7" || e.RetryAfter != 2*time.Second) {
+		if held, ok := goclient.Data[schema.Holder](e); kind != schema.Internal && (!ok || held.OrderID != "7" || e.RetryAfter != 2*time.Second) {
 			t.Errorf("kind %d: data %s, retry after %v", kind, e.Data, e.RetryAfter)
 		}
 	}

@@ -37,6 +37,7 @@ const (
 	droppedSlow     = "too_slow"
 	droppedDraining = "draining"
 	droppedRevoked  = "key_revoked"
+	droppedLogout   = "session_ended"
 	droppedInternal = "internal"
 )
 
@@ -287,6 +288,9 @@ func (s *eventStream) check() error {
 	who, err := s.api.authenticate(s.request)
 	switch schema.KindOf(err) {
 	case schema.Unauthenticated, schema.Overloaded:
+		if s.who.session != "" {
+			return s.drop(droppedLogout)
+		}
 		return s.drop(droppedRevoked)
 	}
 	if err == nil {

@@ -158,6 +158,13 @@ func (f *Feed) after(at int64, sel schema.EventSelection, size int) (batch, bool
 	return b, true
 }
 
+// Streams is how many streams of events are open.
+func (f *Feed) Streams() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.open
+}
+
 // enter counts a stream of a key, leave its end.
 func (f *Feed) enter(key string) error {
 	f.mu.Lock()

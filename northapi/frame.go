@@ -29,6 +29,10 @@ type endpoint struct {
 type reply struct {
 	status int
 	data   any // encoded in the envelope, unless it is served
+	cookie *http.Cookie
+
+	who   caller // on whose behalf it was; its key is empty if nobody was let in
+	asked any    // what a command was given
 }
 
 // served is data that is not put into the envelope: it writes itself.
@@ -51,7 +55,7 @@ func query[Q any, P interface {
 			return reply{}, err
 		}
 		data, err := handle(r.Context(), who, q)
-		return reply{http.StatusOK, data}, err
+		return reply{status: http.StatusOK, data: data}, err
 	}}
 }
 
@@ -65,38 +69,52 @@ func stream(handle func(caller, *http.Request) (reply, error)) endpoint {
 func command[Q interface{ check() error }, A any](status int, handle func(context.Context, caller, Q) (A, error)) endpoint {
 	return endpoint{handle: func(who caller, r *http.Request) (reply, error) {
 		var q Q
-		if err := decodeBody(r, &q); err != nil {
-			return reply{}, err
-		}
-		if err := decodeOnce(r.Header, &q); err != nil {
-			return reply{}, err
-		}
-		if err := q.check(); err != nil {
-			return reply{}, err
+		if err := decode(r, &q); err != nil {
+			return reply{asked: q}, err
 		}
 		data, err := handle(r.Context(), who, q)
+		rep := reply{status: status, data: data, asked: q}
 		if own, ok := any(data).(statused); ok && err == nil {
-			return reply{own.status(), data}, nil
+			rep.status = own.status()
 		}
-		return reply{status, data}, err
+		return rep, err
 	}}
 }
 
-// serve is the frame that every route runs in. name is for the log.
-func (a *api) serve(name string, rt route) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
+// decode reads a command's body and its Idempotency-Key, and has the body check itself.
+func decode[Q interface{ check() error }](r *http.Request, q *Q) error {
+	if err := decodeBody(r, q); err != nil {
+		return err
+	}
+	if err := decodeOnce(r.Header, q); err != nil {
+		return err
+	}
+	return (*q).check()
+}
+
+// direct makes an endpoint that takes its request as it is.
+func direct(handle func(caller, *http.Request) (reply, error)) endpoint {
+	return endpoint{handle: handle}
+}
+
+// serve is the frame that every route runs in. name is for the log, observed for Observe.
+func (a *api) serve(name, observed string, rt route) http.HandlerFunc {
+	return a.observed(observed, func(w *statusWriter, r *http.Request) {
 		if rt.endpoint.stream {
-			r.Body = limitStall(w, r)
+			r.Body = limitStall(w.ResponseWriter, r)
 		} else {
-			r.Body = limitBody(w, r)
+			r.Body = limitBody(w.ResponseWriter, r) // which closes the connection of who sends too much
 		}
 		rep, err := a.attempt(rt, r)
 		if err != nil {
-			a.fail(w, name, err)
+			failed := a.shown(name, err)
+			a.audit(rt, r, rep, failed)
+			a.refuse(w, name, failed)
 			return
 		}
+		a.audit(rt, r, rep, nil)
 		a.answer(w, r, name, rep)
-	}
+	})
 }
 
 // limitBody bounds a body's size, and the time until it is whole (T16). The
@@ -130,16 +148,40 @@ func (b *timedBody) Read(p []byte) (int, error) {
 // logged with its stack and answered like any other of the inside.
 func (a *api) attempt(rt route, r *http.Request) (rep reply, err error) {
 	defer caught(&err)
-	var who caller
-	if rt.access.keyed() {
-		if who, err = a.authenticate(r); err != nil {
-			return reply{}, err
-		}
-		if err = rt.access.admits(who); err != nil {
+	if !rt.access.keyed() {
+		return rt.endpoint.handle(caller{}, r)
+	}
+	who, err := a.authenticate(r)
+	if err != nil {
+		return reply{}, err
+	}
+	leave, err := a.limits.enter(who.key, a.Now())
+	if err != nil {
+		return reply{}, err
+	}
+	defer leave()
+	defer func() { rep.who = who }()
+	a.used(who)
+	if byCookie := who.session != ""; byCookie || a.AuthOff {
+		if err = a.sameOrigin(r, byCookie); err != nil {
 			return reply{}, err
 		}
 	}
+	if err = rt.access.admits(who); err != nil {
+		return reply{}, err
+	}
 	return rt.endpoint.handle(who, r)
+}
+
+// used notes now and then that a key, and the log-in in its place, was used.
+func (a *api) used(who caller) {
+	if a.AuthOff || !a.limits.due(who.key+who.session, a.Now()) {
+		return
+	}
+	a.Keys.UsedKey(who.key, a.millis())
+	if who.session != "" {
+		a.KeySessions.UsedKeySession(who.session, a.millis())
+	}
 }
 
 // caught is deferred: it makes an error of a panic.
@@ -174,12 +216,19 @@ func (a *api) answer(w http.ResponseWriter, r *http.Request, name string, rep re
 		a.fail(w, name, err)
 		return
 	}
+	if rep.cookie != nil {
+		http.SetCookie(w, rep.cookie)
+	}
 	write(w, rep.status, body)
 }
 
 // fail answers err.
 func (a *api) fail(w http.ResponseWriter, name string, err error) {
-	e := a.shown(name, err)
+	a.refuse(w, name, a.shown(name, err))
+}
+
+// refuse answers what may be shown of an error.
+func (a *api) refuse(w http.ResponseWriter, name string, e *schema.Error) {
 	form := forms[e.Kind]
 	body, err := encode(failure{"fail", form.word, e.Code, e.Message, e.Data})
 	if err != nil {
@@ -231,10 +280,14 @@ func guard(h http.Header) {
 }
 
 func (a *api) notFound(w http.ResponseWriter, r *http.Request) {
-	a.fail(w, r.Method, errNoRoute)
+	a.observed(NoRoute, func(w *statusWriter, r *http.Request) { a.fail(w, r.Method, errNoRoute) })(w, r)
 }
 
 func (a *api) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
+	a.observed(NoRoute, a.refuseMethod)(w, r)
+}
+
+func (a *api) refuseMethod(w *statusWriter, r *http.Request) {
 	var allowed []string
 	for _, method := range []string{get, head, post, put, del} {
 		if a.router.Match(chi.NewRouteContext(), method, r.URL.Path) {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -157,4 +158,25 @@ func fuzzLines(t *testing.T, lines *lineReader, decode lineDecoder, most int) {
 			t.Errorf("taken: %+v", q)
 		}
 	}
+}
+
+// FuzzForwardedFor: whatever a client writes, the address is that of the
+// connection, or one that a declared proxy appended.
+func FuzzForwardedFor(f *testing.F) {
+	for _, text := range []string{"203.0.113.9", "a, 203.0.113.9", "10.1.0.1, 203.0.113.9,10.1.0.2", "[2001:db8::1]:7", ",,", "::ffff:10.1.0.1"} {
+		f.Add(text)
+	}
+	proxies := netip.MustParsePrefix("10.1.0.0/16")
+	proxy, stranger, user := netip.MustParseAddr("10.1.0.1"), netip.MustParseAddr("10.2.0.1"), netip.MustParseAddr("203.0.113.9")
+	f.Fuzz(func(t *testing.T, text string) {
+		if got := client(stranger, []string{text}, proxies.Contains); got != stranger {
+			t.Errorf("%q: a stranger is taken for %s", text, got)
+		}
+		if got := client(proxy, []string{text, user.String()}, proxies.Contains); got != user {
+			t.Errorf("%q: the user of a proxy is taken for %s", text, got)
+		}
+		if got := client(proxy, []string{text}, proxies.Contains); !got.IsValid() || got.Zone() != "" || got.Is4In6() {
+			t.Errorf("%q: %s", text, got)
+		}
+	})
 }

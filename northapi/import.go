@@ -78,7 +78,7 @@ func (a *api) deviceImport(who caller, r *http.Request) (reply, error) {
 	default:
 		err = schema.InvalidMember("Content-Type", "must be application/x-ndjson or text/csv")
 	}
-	return reply{http.StatusOK, m}, err
+	return reply{status: http.StatusOK, data: m}, err
 }
 
 // serve carries the import out. Lines are answered in their order, as soon as

@@ -257,7 +257,7 @@ func TestImport_CallerLeaves(t *testing.T) {
 // withKeyOf is the world's handler with auth off: a request whose caller has
 // left could not have its key looked up.
 func withKeyOf(w *world) http.Handler {
-	return northapi.New(northapi.Config{
+	return northapi.New(northapi.Config{AuditLog: w.store,
 		Devices: w.store, Sessions: w.sessions, Secrets: w.secrets, AuthOff: true,
 		NewID: func() string { return "1" },
 	})
@@ -313,7 +313,7 @@ func TestImport_InsideIsNotTold(t *testing.T) {
 		"false 0=0+0 internal\x00": func() ([]error, error) { panic("inner text") },
 	} {
 		w := newWorld(t)
-		w.serve(northapi.New(northapi.Config{
+		w.serve(northapi.New(northapi.Config{AuditLog: w.store,
 			Devices: failing{w.store, add}, Secrets: w.secrets, AuthOff: true, NewID: func() string { return "1" },
 			Log: func(_ string, err error) { fmt.Fprintln(&w.logged, err) },
 		}))

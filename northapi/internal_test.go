@@ -45,14 +45,14 @@ func TestLimiterIsBounded(t *testing.T) {
 	for range failureBurst {
 		l.charge(stubborn, now)
 	}
-	for i := range 3 * maxSources {
+	for i := range 3 * maxRecent {
 		if l.charge(at(i), now) != 0 {
 			t.Fatalf("source %d is held up by others", i)
 		}
 		if i%1000 == 0 && l.charge(stubborn, now) == 0 {
 			t.Fatalf("forgiven after %d others", i)
 		}
-		if n := len(l.young) + len(l.old); n > 2*maxSources {
+		if n := len(l.buckets.young) + len(l.buckets.old); n > 2*maxRecent {
 			t.Fatalf("%d sources are remembered", n)
 		}
 	}

@@ -1,10 +1,12 @@
 package northapi
 
 import (
+	"math"
 	"net/netip"
 	"sync"
 	"time"
 
+	"github.com/edgetether/tether/schema"
 	"golang.org/x/time/rate"
 )
 
@@ -13,48 +15,72 @@ import (
 const (
 	failureBurst = 20
 	failureRate  = rate.Limit(1)
-	// maxSources bounds a generation: more sources than that within the time
-	// that a bucket needs to fill, and the oldest are forgiven.
-	maxSources = 4096
 )
 
-// failureLimiter has a bucket for each source that failed lately. There are
-// two generations of them: a full one becomes the old one, and what was in
-// the old one and was not asked for again is forgotten.
-type failureLimiter struct {
-	mu         sync.Mutex
-	young, old map[netip.Prefix]*rate.Limiter
+func newFailureLimiter() *limiter[netip.Prefix] {
+	return &limiter[netip.Prefix]{rate: failureRate, burst: failureBurst}
 }
 
-func newFailureLimiter() *failureLimiter {
-	return &failureLimiter{young: map[netip.Prefix]*rate.Limiter{}}
+// waitingRetry is what a key is told that has too many requests waiting: one of
+// them may end at any time.
+const waitingRetry = time.Second
+
+// keyLimits hold a key to its share: requests a second, and requests that wait for
+// their answer at once. Zero is no limit.
+type keyLimits struct {
+	rate *limiter[string] // nil: none
+	most int
+
+	mu      sync.Mutex
+	waiting map[string]int             // by key; those that have none are not in it
+	noted   recent[string, *time.Time] // when the store was told last that a key, or a log-in, was used
 }
 
-// charge takes one failure from the source's bucket. If there is none left it
-// returns how long the source should wait.
-func (l *failureLimiter) charge(source netip.Prefix, now time.Time) time.Duration {
+func newKeyLimits(perSecond float64, most int) *keyLimits {
+	l := &keyLimits{most: most, waiting: map[string]int{}}
+	if perSecond > 0 {
+		l.rate = &limiter[string]{rate: rate.Limit(perSecond), burst: int(math.Ceil(2 * perSecond))}
+	}
+	return l
+}
+
+// enter admits a request of a key, which must call leave at its end.
+func (l *keyLimits) enter(key string, now time.Time) (leave func(), err error) {
+	if l.rate != nil {
+		if wait := l.rate.charge(key, now); wait > 0 {
+			limited := schema.Errorf(schema.Overloaded, "too_many_requests", "Authorization: the key has too many requests a second")
+			limited.RetryAfter = wait
+			return nil, limited
+		}
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	taken := l.bucket(source).ReserveN(now, 1)
-	wait := taken.DelayFrom(now)
-	if wait > 0 {
-		taken.CancelAt(now)
+	if l.most > 0 && l.waiting[key] >= l.most {
+		limited := schema.Errorf(schema.Overloaded, "too_many_waiting", "Authorization: %d requests of the key wait for their answer", l.most)
+		limited.RetryAfter = waitingRetry
+		return nil, limited
 	}
-	return wait
+	l.waiting[key]++
+	return func() { l.leave(key) }, nil
 }
 
-// bucket finds or makes the source's bucket. It is called with mu held.
-func (l *failureLimiter) bucket(source netip.Prefix) *rate.Limiter {
-	if b := l.young[source]; b != nil {
-		return b
+func (l *keyLimits) leave(key string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.waiting[key]--; l.waiting[key] == 0 {
+		delete(l.waiting, key)
 	}
-	b := l.old[source]
-	if b == nil {
-		b = rate.NewLimiter(failureRate, failureBurst)
+}
+
+// due says whether it is time to note that a key or a log-in was used, and
+// takes it that this is done.
+func (l *keyLimits) due(who string, now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	last := l.noted.of(who, func() *time.Time { return new(time.Time) })
+	if now.Sub(*last) < schema.UsedEvery {
+		return false
 	}
-	if len(l.young) >= maxSources {
-		l.young, l.old = map[netip.Prefix]*rate.Limiter{}, l.young
-	}
-	l.young[source] = b
-	return b
+	*last = now
+	return true
 }

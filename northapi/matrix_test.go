@@ -3,6 +3,7 @@ package northapi_test
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -53,14 +54,36 @@ var matrix = map[string]row{
 	"GET /device_orders_query/{device_id}":       {schema.Viewer, false, "", "", 200, "device_not_found"},
 	"GET /device_logfile_query/{device_id}":      {schema.Viewer, false, "", "", 200, "device_not_found"},
 	"GET /device_logfile/{order_id}":             {schema.Viewer, false, "", "", 200, "logfile_not_found"},
-	"GET /events":                                {schema.Viewer, false, "?device_id=DEVICE", "", 200, "device_not_found"},
 	"POST /key_add":                              {schema.Admin, true, "", `{"name":"n","role":"viewer"}`, 201, ""},
 	"GET /key_query_all":                         {schema.Admin, true, "", "", 200, ""},
+	"GET /audit_query_all":                       {schema.Admin, true, "", "", 200, ""},
 	"POST /key_revoke":                           {schema.Admin, true, "", `{"key_id":"` + revokedKey + `"}`, 200, ""},
 }
 
-// outside are the routes outside Base that ask for a key.
-var outside = map[string]bool{"/events": true}
+// outside are the routes outside Base. /ws is not among them: it is another
+// contract's, and asks everybody to log in (session, T1).
+var outside = map[string]row{
+	"GET /events":  {schema.Viewer, false, "?device_id=DEVICE", "", 200, "device_not_found"},
+	"GET /login":   {schema.Viewer, false, "", "", 200, ""},
+	"POST /logout": {schema.Viewer, false, "", `{}`, 200, ""},
+
+	// For everybody.
+	"POST /login":               {"", false, "", `{"key":"KEY"}`, 200, ""},
+	"GET /healthz":              {"", false, "", "", 200, ""},
+	"GET /readyz":               {"", false, "", "", 200, ""},
+	"GET /docs":                 {"", false, "", "", 200, ""},
+	"HEAD /docs":                {"", false, "", "", 200, ""},
+	"GET /docs/api":             {"", false, "", "", 200, ""},
+	"HEAD /docs/api":            {"", false, "", "", 200, ""},
+	"GET /docs/device":          {"", false, "", "", 200, ""},
+	"HEAD /docs/device":         {"", false, "", "", 200, ""},
+	"GET /openapi.json":         {"", false, "", "", 200, ""},
+	"HEAD /openapi.json":        {"", false, "", "", 200, ""},
+	"GET /openrpc/device.json":  {"", false, "", "", 200, ""},
+	"HEAD /openrpc/device.json": {"", false, "", "", 200, ""},
+	"GET /openrpc/cloud.json":   {"", false, "", "", 200, ""},
+	"HEAD /openrpc/cloud.json":  {"", false, "", "", 200, ""},
+}
 
 // things are whose device, group, order and upload a request is about.
 var things = map[string]*strings.Replacer{
@@ -84,66 +107,108 @@ type asker struct {
 }
 
 func (x *asker) ask(kind, thing string) answer {
+	r := x.request(kind, thing)
+	return x.send(r)
+}
+
+// request is the row's, about a thing, of who has a kind of key or of cookie.
+func (x *asker) request(kind, thing string) *http.Request {
 	if x.world == nil {
 		x.world = newWorld(x.t)
 	}
 	method, pattern, _ := strings.Cut(x.route, " ")
 	whose := things[thing]
-	if !outside[pattern] {
+	if _, ok := outside[x.route]; !ok {
 		pattern = northapi.Base + pattern
 	}
-	a := x.world.do(kind, method, whose.Replace(pattern+x.query), whose.Replace(x.body))
-	if method != get && a.status/100 == 2 {
+	body := strings.Replace(whose.Replace(x.body), "KEY", x.world.keys["viewer"], 1)
+	return x.world.request(kind, method, whose.Replace(pattern+x.query), body)
+}
+
+func (x *asker) send(r *http.Request) answer {
+	a := x.world.send(r)
+	if r.Method != get && a.status/100 == 2 {
 		x.world = nil
 	}
 	return a
 }
 
 // TestT22_T28_EveryRouteEveryKey holds every route to the role and the scope
-// of every kind of key. A route that the table does not know fails.
+// of every kind of key, and of every log-in. A route that the table does not know fails.
 func TestT22_T28_EveryRouteEveryKey(t *testing.T) {
 	routes := 0
 	err := chi.Walk(newWorld(t).routes, func(method, pattern string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
-		service, ok := strings.CutPrefix(pattern, northapi.Base)
-		if !ok && !outside[pattern] {
-			return nil // health and documents, which ask for no key
+		service, inside := strings.CutPrefix(pattern, northapi.Base)
+		rows := outside
+		if inside {
+			rows = matrix
 		}
 		routes++
 		name := method + " " + service
-		x, ok := matrix[name]
+		x, ok := rows[name]
 		if !ok {
 			return fmt.Errorf("%s has no row in the matrix", name)
 		}
-		t.Run(name, func(t *testing.T) { (&asker{row: x, t: t, route: name}).holds() })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			(&asker{row: x, t: t, route: name}).holds()
+		})
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if routes != len(matrix) {
-		t.Errorf("%d routes, %d rows", routes, len(matrix))
+	if routes != len(matrix)+len(outside) {
+		t.Errorf("%d routes, %d rows", routes, len(matrix)+len(outside))
 	}
 }
 
 func (x *asker) holds() {
-	none := x.ask("", "own").want(x.t, 401, "unauthenticated")
-	revoked := x.ask("revoked", "own").want(x.t, 401, "unauthenticated")
-	unknown := x.ask("nobody's", "missing").want(x.t, 401, "unauthenticated")
-	if none.body != revoked.body || none.body != unknown.body {
-		x.t.Errorf("differing bytes: %s %s %s", none.body, revoked.body, unknown.body)
+	if x.role == "" {
+		x.forEverybody()
+		return
 	}
+	x.forNobody()
 	for _, role := range []schema.Role{schema.Viewer, schema.Operator, schema.Admin} {
+		for _, how := range []string{"", "cookie "} {
+			for _, thing := range []string{"own", "foreign", "missing"} {
+				x.unlimited(how+string(role), role, thing)
+				x.scoped(how+"scoped "+string(role), role, thing)
+			}
+		}
+	}
+	x.acrossOrigins()
+}
+
+// forNobody: without a good key or log-in there is one answer, whatever was wrong.
+func (x *asker) forNobody() {
+	none := x.ask("", "own").want(x.t, 401, "unauthenticated")
+	for _, kind := range []string{"revoked", "nobody's", "cookie revoked", "cookie nobody's"} {
 		for _, thing := range []string{"own", "foreign", "missing"} {
-			x.unlimited(role, thing)
-			x.scoped(role, thing)
+			if a := x.ask(kind, thing).want(x.t, 401, "unauthenticated"); a.body != none.body {
+				x.t.Errorf("%s, %s: differing bytes: %s %s", kind, thing, a.body, none.body)
+			}
+		}
+		x.world = nil // its address has failed often enough
+	}
+}
+
+// forEverybody: a key is not asked for, and makes no difference.
+func (x *asker) forEverybody() {
+	for _, kind := range []string{"", "nobody's", "viewer", "operator", "admin", "scoped viewer", "cookie admin"} {
+		r := x.request(kind, "own")
+		rec := httptest.NewRecorder()
+		x.world.handler.ServeHTTP(rec, r)
+		if rec.Code != x.status {
+			x.t.Errorf("%q is answered %d, want %d: %s", kind, rec.Code, x.status, rec.Body)
 		}
 	}
 }
 
 // unlimited asks for a thing with a key that is limited to no groups.
-func (x *asker) unlimited(role schema.Role, thing string) {
+func (x *asker) unlimited(kind string, role schema.Role, thing string) {
 	x.t.Helper()
-	a := x.ask(string(role), thing)
+	a := x.ask(kind, thing)
 	switch {
 	case !role.Allows(x.role):
 		a.want(x.t, 403, "forbidden")
@@ -155,20 +220,50 @@ func (x *asker) unlimited(role schema.Role, thing string) {
 }
 
 // scoped asks for a thing with a key that is limited to the own groups.
-func (x *asker) scoped(role schema.Role, thing string) {
+func (x *asker) scoped(kind string, role schema.Role, thing string) {
 	x.t.Helper()
-	a := x.ask("scoped "+string(role), thing)
+	a := x.ask(kind, thing)
 	switch {
 	case !role.Allows(x.role) || x.whole:
 		a.want(x.t, 403, "forbidden")
 	case thing == "own" || x.code == "":
 		a.want(x.t, x.status, "")
 	default:
-		gone := x.ask("scoped "+string(role), "missing")
+		gone := x.ask(kind, "missing")
 		if a.want(x.t, 404, x.code); a.body != gone.body {
 			x.t.Errorf("foreign %s, missing %s", a.body, gone.body)
 		}
 	}
+}
+
+// acrossOrigins: what another site makes a browser ask for changes nothing,
+// and a cookie alone does not either (T29).
+func (x *asker) acrossOrigins() {
+	for _, headers := range []map[string]string{
+		{},
+		{"Sec-Fetch-Site": "cross-site"},
+		{"Sec-Fetch-Site": "same-site"},
+		{"Sec-Fetch-Site": "cross-site", "Origin": "http://example.com"},
+		{"Origin": "https://evil.example"},
+		{"Origin": "http://example.com.evil.example"},
+		{"Origin": "http://sub.example.com"},
+		{"Origin": "null"},
+	} {
+		r := x.request("cookie admin", "own")
+		r.Header.Del("Sec-Fetch-Site")
+		for name, value := range headers {
+			r.Header.Set(name, value)
+		}
+		if a := x.send(r); r.Method == get {
+			a.want(x.t, x.status, "")
+		} else {
+			a.want(x.t, 403, "cross_origin")
+		}
+	}
+	r := x.request("cookie admin", "own")
+	r.Header.Del("Sec-Fetch-Site")
+	r.Header.Set("Origin", "http://"+r.Host)
+	x.send(r).want(x.t, x.status, "")
 }
 
 // TestT22_ListsAreScoped: what a scoped key lists is its own alone.

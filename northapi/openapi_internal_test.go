@@ -77,7 +77,8 @@ func TestOpenAPI_Access(t *testing.T) {
 		if o.Role != rt.access.role || o.Unlimited != rt.access.unlimited || (o.Security != nil && len(*o.Security) == 0) == rt.access.keyed() {
 			t.Errorf("%s %s: role %q, unlimited %t, security %v", rt.method, path, o.Role, o.Unlimited, o.Security)
 		}
-		for status, may := range map[string]bool{"401": rt.access.keyed(), "429": rt.access.keyed(), "403": rt.access.keyed() && rt.access != viewer} {
+		asks := rt.access.keyed() || path == "/login" // which asks for a key in its body
+		for status, may := range map[string]bool{"401": asks, "429": asks, "403": asks && (rt.method != get || rt.access != viewer)} {
 			if _, says := o.Responses[status]; says != may {
 				t.Errorf("%s %s: %s is there: %t", rt.method, path, status, says)
 			}
@@ -86,7 +87,7 @@ func TestOpenAPI_Access(t *testing.T) {
 	for _, rt := range a.services() {
 		check(rt, Base+rt.pattern)
 	}
-	for _, rt := range slices.Concat(a.probes(), a.streams(), documents()) {
+	for _, rt := range slices.Concat(a.probes(), a.streams(), a.logins(), documents()) {
 		if rt.method != head {
 			check(rt, rt.pattern)
 		}
@@ -112,6 +113,8 @@ var described = map[string]reflect.Type{
 	"LogFile": reflect.TypeFor[schema.LogFile](), "LogFileList": reflect.TypeFor[schema.List[schema.LogFile]](),
 	"KeyAdd": reflect.TypeFor[keyAdd](), "KeyRef": reflect.TypeFor[keyRef](), "Key": reflect.TypeFor[schema.Key](), "NewKey": reflect.TypeFor[newKey](),
 	"KeyList": reflect.TypeFor[schema.List[schema.Key]](), "Health": reflect.TypeFor[health](), "Failure": reflect.TypeFor[failure](),
+	"KeyLogin": reflect.TypeFor[keyLogin](), "LoggedIn": reflect.TypeFor[loggedIn](),
+	"Audit": reflect.TypeFor[schema.Audit](), "AuditList": reflect.TypeFor[schema.List[schema.Audit]](),
 	"ImportGood": reflect.TypeFor[importGood](), "ImportBad": reflect.TypeFor[importBad](), "ImportEnd": reflect.TypeFor[importEnd](),
 }
 
@@ -243,6 +246,9 @@ func TestOpenAPI_Limits(t *testing.T) {
 		"cursor":              {p["cursor"].Schema.MaxLength, maxCursor},
 		"step":                {p["step"].Schema.Minimum, schema.MinHistoryStep.Milliseconds()},
 		"step, most":          {p["step"].Schema.Maximum, schema.MaxHistoryStep.Milliseconds()},
+		"key of a log-in":     {s["KeyLogin"].Properties["key"].MaxLength, maxKey},
+		"the filter by":       {p["by"].Schema.MaxLength, int64(maxBy)},
+		"the filter service":  {p["service"].Schema.MaxLength, maxService},
 		"the filter name":     {p["name"].Schema.MaxLength, schema.MaxName},
 		"the filter sn":       {p["sn"].Schema.MaxLength, schema.MaxHardware},
 		"the filter model":    {p["model"].Schema.MaxLength, schema.MaxHardware},

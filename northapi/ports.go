@@ -95,7 +95,8 @@ type Keys interface {
 	KeyByHash(ctx context.Context, hash string) (schema.Key, error)
 	AddKey(ctx context.Context, k schema.Key, hash string) error // one of its groups unknown: GroupNotFound
 	ListKeys(ctx context.Context, p schema.Page) (schema.List[schema.Key], error)
-	RevokeKey(ctx context.Context, keyID string, now int64) error
+	RevokeKey(ctx context.Context, keyID string, now int64) error // and its log-ins
+	UsedKey(keyID string, now int64)                              // notes that a key was used; it does not wait
 }
 
 // Sessions is what the routes need of the devices that are connected. It
@@ -135,6 +136,8 @@ type Secrets interface {
 	NewPassword() string
 	// NewKey makes an API key ("tk_…").
 	NewKey() string
+	// NewSession makes what the cookie of a log-in holds ("ts_…").
+	NewSession() string
 	// HashPassword hashes a device password in the way its form asks for:
 	// bcrypt for one that a person chose, SHA-256 for a server-made one.
 	HashPassword(password string) (string, error)

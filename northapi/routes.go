@@ -61,6 +61,7 @@ func (a *api) services() []route {
 		{post, "/key_add", whole, command(http.StatusCreated, a.keyAdd)},
 		{get, "/key_query_all", whole, query(a.keyQueryAll)},
 		{post, "/key_revoke", whole, command(http.StatusOK, a.keyRevoke)},
+		{get, "/audit_query_all", whole, query(a.auditQueryAll)},
 	}
 }
 
@@ -77,6 +78,15 @@ func (a *api) streams() []route {
 	return []route{{get, "/events", viewer, query(a.events)}}
 }
 
+// logins are for the pages of a browser.
+func (a *api) logins() []route {
+	return []route{
+		{post, "/login", anyone, direct(a.login)},
+		{get, "/login", viewer, query(a.whoami)},
+		{post, "/logout", viewer, direct(a.logout)},
+	}
+}
+
 // documents are what the service tells about itself. They hold nothing of the
 // installation, and rpc.discover tells a part of it to everybody: no key.
 func documents() []route {
@@ -87,6 +97,9 @@ func documents() []route {
 	return all
 }
 
-func (a *api) mount(pattern string, rt route) {
-	a.router.Method(rt.method, pattern, a.serve(rt.method+" "+pattern, rt))
+func (a *api) mount(pattern string, rt route) { a.mountAs(rt.method+" "+pattern, pattern, rt) }
+
+// mountAs is mount for rows that Observe hears of under one name.
+func (a *api) mountAs(observed, pattern string, rt route) {
+	a.router.Method(rt.method, pattern, a.serve(rt.method+" "+pattern, observed, rt))
 }

@@ -35,6 +35,7 @@ const (
 var template struct {
 	path    string
 	keys    map[string]string // by kind: "viewer", "scoped admin", …, "revoked"
+	cookies map[string]string // of log-ins with them, by kind
 	secrets []string
 }
 
@@ -124,14 +125,20 @@ func settled(s *store.Store, o schema.Order) error {
 }
 
 func seedKeys(ctx context.Context, s *store.Store) error {
-	template.keys = map[string]string{}
+	template.keys, template.cookies = map[string]string{}, map[string]string{}
 	var all error
 	add := func(kind string, k schema.Key) {
 		k.KeyID = fmt.Sprint(400 + len(template.keys))
 		secret := store.Secrets{}.NewKey()
 		template.keys[kind] = secret
 		template.secrets = append(template.secrets, secret)
-		all = errors.Join(all, s.AddKey(ctx, k, store.Secrets{}.HashToken(secret)))
+		value := store.Secrets{}.NewSession()
+		template.cookies[kind] = value
+		template.secrets = append(template.secrets, value)
+		all = errors.Join(all, s.AddKey(ctx, k, store.Secrets{}.HashToken(secret)), s.AddKeySession(ctx, schema.Login{
+			KeySession: schema.KeySession{KeyID: k.KeyID, CreatedTime: present, UsedTime: present, ExpiresTime: present + 60_000},
+			Hash:       store.Secrets{}.HashToken(value), Idle: 60_000, Most: 2,
+		}))
 	}
 	add("revoked", schema.Key{Name: "old", Role: schema.Admin})
 	for _, role := range []schema.Role{schema.Viewer, schema.Operator, schema.Admin} {

@@ -80,9 +80,10 @@ func (s *sessions) Tell(_ context.Context, u schema.DeviceUpdate) error {
 // made, which no answer may show twice.
 type secrets struct {
 	store.Secrets
-	mu     sync.Mutex
-	shown  []string // secrets: one answer each may show them
-	hashes []string // none may
+	mu      sync.Mutex
+	shown   []string // secrets: one answer each may show them
+	hashes  []string // none may
+	cookies []string // nor what a cookie holds
 }
 
 func newSecrets() *secrets { return &secrets{Secrets: store.Secrets{Cost: 4}} }
@@ -96,6 +97,7 @@ func (s *secrets) note(list *[]string, secret string) string {
 
 func (s *secrets) NewPassword() string { return s.note(&s.shown, s.Secrets.NewPassword()) }
 func (s *secrets) NewKey() string      { return s.note(&s.shown, s.Secrets.NewKey()) }
+func (s *secrets) NewSession() string  { return s.note(&s.cookies, s.Secrets.NewSession()) }
 
 func (s *secrets) HashPassword(password string) (string, error) {
 	hash, err := s.Secrets.HashPassword(s.note(&s.shown, password))
@@ -137,13 +139,14 @@ type world struct {
 	now      time.Time
 	ids      atomic.Int64
 	keys     map[string]string // by kind
+	cookies  map[string]string // of log-ins, by kind
 }
 
 func newWorld(t testing.TB, changes ...func(*northapi.Config)) *world {
 	t.Helper()
 	w := &world{
 		t: t, secrets: newSecrets(), files: files{ownUpload: logText, foreignUpload: logText},
-		now: time.UnixMilli(present), keys: maps.Clone(template.keys), feed: northapi.NewFeed(),
+		now: time.UnixMilli(present), keys: maps.Clone(template.keys), cookies: maps.Clone(template.cookies), feed: northapi.NewFeed(),
 	}
 	w.ids.Store(1000)
 	w.openStore()
@@ -153,7 +156,7 @@ func newWorld(t testing.TB, changes ...func(*northapi.Config)) *world {
 	}
 	w.sessions = &sessions{live: map[string]schema.Live{ownDevice: live, foreignDevice: live}, faults: map[string]error{}, give: succeed}
 	c := northapi.Config{
-		Devices: w.store, Groups: w.store, Relations: w.store, Records: w.store, Orders: w.store, Keys: w.store,
+		Devices: w.store, Groups: w.store, Relations: w.store, Records: w.store, Orders: w.store, Keys: w.store, KeySessions: w.store, AuditLog: w.store,
 		EventLog: w.store, Feed: w.feed, Sessions: w.sessions, Files: w.files, Secrets: w.secrets,
 		NewID: func() string { return fmt.Sprint(w.ids.Add(1)) },
 		Now:   func() time.Time { return w.now },
@@ -226,7 +229,7 @@ func (w *world) do(kind, method, path, body string) answer {
 	return w.send(w.request(kind, method, path, body))
 }
 
-// request is one of the holder of a kind of key; "" has none. A path that
+// request is one of the holder of a kind of key, or of a log-in with it; "" has none. A path that
 // begins with a letter is that of a service.
 func (w *world) request(kind, method, path, body string) *http.Request {
 	if !strings.HasPrefix(path, "/") {
@@ -239,7 +242,10 @@ func (w *world) request(kind, method, path, body string) *http.Request {
 	if strings.Contains(path, "device_import") {
 		r.Header.Set("Content-Type", "application/x-ndjson; charset=utf-8")
 	}
-	if kind != "" {
+	if of, ok := strings.CutPrefix(kind, "cookie "); ok {
+		r.AddCookie(&http.Cookie{Name: "tether", Value: w.cookies[of]})
+		r.Header.Set("Sec-Fetch-Site", "same-origin")
+	} else if kind != "" {
 		r.Header.Set("Authorization", "Bearer "+w.keys[kind])
 	}
 	return r

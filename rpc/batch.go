@@ -59,6 +59,7 @@ func (p *Peer) dispatchBatch(raw []byte, h Handler) bool {
 	}
 	if !valid {
 		p.malformed.Add(1)
+		p.o.Totals.Malformed.Add(1)
 	}
 	return valid
 }

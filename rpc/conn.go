@@ -21,6 +21,7 @@ const (
 // in one Read costs nothing. Only the reader uses it, but for Write and Close.
 type frameConn struct {
 	net.Conn
+	totals   *Totals
 	scan     scanner
 	timeout  time.Duration
 	deadline time.Time // of the message being received; zero: none
@@ -29,7 +30,7 @@ type frameConn struct {
 }
 
 func newFrameConn(conn net.Conn, o Options, server bool) *frameConn {
-	c := &frameConn{Conn: conn, timeout: o.MessageTimeout}
+	c := &frameConn{Conn: conn, totals: o.Totals, timeout: o.MessageTimeout}
 	c.scan.masked = server
 	c.scan.http.pending = !server
 	c.scan.max.Store(int64(o.MaxMessage))
@@ -42,6 +43,7 @@ func (c *frameConn) Read(p []byte) (int, error) {
 		return 0, c.err
 	}
 	n, err := c.read(p)
+	c.totals.BytesReceived.Add(uint64(n))
 	good, bad := c.scan.feed(p[:n])
 	if bad == nil && err == nil {
 		bad = c.watch()
@@ -52,6 +54,13 @@ func (c *frameConn) Read(p []byte) (int, error) {
 			err = bad
 		}
 	}
+	return n, err
+}
+
+// Write counts what it writes.
+func (c *frameConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	c.totals.BytesSent.Add(uint64(n))
 	return n, err
 }
 

@@ -29,6 +29,8 @@ type Options struct {
 	// and pongs included; false closes the connection with 1008, "flood". It is
 	// called on the reader's goroutine. Nil: no limit.
 	Admit func() bool
+	// Totals is counted up by this peer, beside others; nil: nobody wants to know.
+	Totals *Totals
 
 	NetDial func(ctx context.Context, network, addr string) (net.Conn, error) // Dial: in place of the network
 	TLS     *tls.Config                                                       // Dial: for wss
@@ -59,6 +61,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.CloseTimeout <= 0 {
 		o.CloseTimeout = defaultCloseTimeout
+	}
+	if o.Totals == nil {
+		o.Totals = new(Totals)
 	}
 	return o
 }

@@ -277,6 +277,7 @@ type Key struct {
 	Role        Role     `json:"role"`
 	GroupIDs    []string `json:"group_ids"` // empty: all devices
 	CreatedTime int64    `json:"created_time"`
+	UsedTime    *int64   `json:"used_time"` // to the minute; null: never
 	RevokedTime *int64   `json:"revoked_time"`
 }
 

@@ -19,6 +19,10 @@ const (
 	MaxBody         = 1 << 20  // bytes of an HTTP body
 	MaxImportLine   = 64 << 10 // bytes of a line of device_import
 
+	KeyRate       = 1000 // requests a second of one API key, and twice that at once
+	KeyWaiting    = 5000 // requests of one API key that wait for their answer
+	MaxKeySession = 16   // log-ins of one API key
+
 	MessageRate  = 20  // messages a second of one device
 	MessageBurst = 100 // and at once
 
@@ -55,12 +59,18 @@ const (
 	MinHistoryStep  = time.Second
 	MaxHistoryStep  = 31 * 24 * time.Hour
 	UploadLifetime  = 10 * time.Minute // of a log receiver's credential
+
+	SessionIdle     = 30 * time.Minute // of a log-in that is not used
+	SessionLifetime = 12 * time.Hour   // of one that is
+	UsedEvery       = time.Minute      // how often it is noted that a key or a log-in was used
 )
 
 // TokenPrefix and PasswordPrefix begin secrets that the server made: 192
-// random bits or more, checked by SHA-256. KeyPrefix begins an API key.
+// random bits or more, checked by SHA-256. KeyPrefix begins an API key, SessionPrefix
+// what the cookie of a log-in holds.
 const (
 	TokenPrefix    = "tt_"
 	PasswordPrefix = "tp_"
 	KeyPrefix      = "tk_"
+	SessionPrefix  = "ts_"
 )

@@ -51,6 +51,13 @@ func (c *clerk) retry(out schema.Outcome) {
 	}
 }
 
+// waiting is how many outcomes are kept.
+func (c *clerk) waiting() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return uint64(len(c.pending))
+}
+
 func (c *clerk) take() []schema.Outcome {
 	c.mu.Lock()
 	defer c.mu.Unlock()

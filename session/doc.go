@@ -59,6 +59,13 @@
 // the session has ended. The hub's clerk is started by Run and ends with its
 // context. Hub.Close waits for all of them.
 //
+// # Counting
+//
+// The hub's meter (stats.go, meter.go) counts without a lock and without an
+// allocation: messages in one of a few cells that sessions share, everything
+// else with an atomic addition when it happens. Hub.Stats reads it; durations
+// go to Config.Observe. The words of each counter are fixed.
+//
 // # Never
 //
 // The loop never writes to a socket and never waits for the store. The hub

@@ -36,14 +36,15 @@ type gate struct {
 	cheap  func(secret string) bool
 	delay  time.Duration // from a login's receipt to its refusal, the same for all (T10)
 
-	checks  chan struct{} // holds a token for each check that may run at once
-	queued  atomic.Int64
-	seed    maphash.Seed
-	devices cache[uint64, *rate.Limiter] // failures, by what the login named
-	firsts  cache[uint64, *rate.Limiter] // likewise, of sources that were new to it
-	sources cache[netip.Prefix, *rate.Limiter]
-	known   cache[pair, bool]        // whether a source's last login at a device was right
-	noted   cache[uint64, time.Time] // when a device's log last got a refusal
+	checks   chan struct{} // holds a token for each check that may run at once
+	queued   atomic.Int64
+	refusals tally
+	seed     maphash.Seed
+	devices  cache[uint64, *rate.Limiter] // failures, by what the login named
+	firsts   cache[uint64, *rate.Limiter] // likewise, of sources that were new to it
+	sources  cache[netip.Prefix, *rate.Limiter]
+	known    cache[pair, bool]        // whether a source's last login at a device was right
+	noted    cache[uint64, time.Time] // when a device's log last got a refusal
 }
 
 // pair is a device, as a login named it, and a source.
@@ -57,6 +58,7 @@ func newGate(cfg *Config) *gate {
 	return &gate{
 		logins: cfg.Logins, verify: cfg.Verify, cheap: cfg.Cheap, delay: cfg.RefusalDelay,
 		checks: make(chan struct{}, checks), seed: maphash.MakeSeed(),
+		refusals: newTally("queue_full", "source", "device", "store_unavailable", "stopping"),
 	}
 }
 
@@ -107,6 +109,7 @@ func (g *gate) try(ctx context.Context, a *attempt) (schema.Credential, error) {
 	}
 	cred, err := g.credential(ctx, a)
 	if err != nil {
+		g.refusals.add("store_unavailable")
 		return cred, err
 	}
 	if g.verify(cred, a.params) && cred.Enabled {
@@ -141,12 +144,14 @@ func (g *gate) credential(ctx context.Context, a *attempt) (schema.Credential, e
 func (g *gate) admit(a *attempt) error {
 	now := time.Now()
 	if wait := g.sourceLimit(a.source).wait(now); wait > 0 {
+		g.refusals.add("source")
 		return overloaded(wait)
 	}
 	if right, _ := g.known.get(pair{a.device, a.source}); right {
 		return nil
 	}
 	if wait := g.share(a).wait(now); wait > 0 {
+		g.refusals.add("device")
 		return overloaded(wait)
 	}
 	return nil
@@ -174,6 +179,7 @@ func (g *gate) countFailure(a *attempt) {
 func (g *gate) queue(ctx context.Context) (release func(), err error) {
 	if n := g.queued.Add(1); n > maxQueue {
 		g.queued.Add(-1)
+		g.refusals.add("queue_full")
 		return nil, overloaded(schema.ReconnectDelay)
 	}
 	defer g.queued.Add(-1)
@@ -181,6 +187,7 @@ func (g *gate) queue(ctx context.Context) (release func(), err error) {
 	case g.checks <- struct{}{}:
 		return func() { <-g.checks }, nil
 	case <-ctx.Done():
+		g.refusals.add("stopping")
 		return nil, overloaded(schema.ReconnectDelay)
 	}
 }

@@ -11,7 +11,8 @@ import (
 // outcome. The record is returned whenever there is one, also beside an error.
 // Without error the order has succeeded, or still waits or is sent. An order
 // that waits or was sent goes on if ctx ends.
-func (h *Hub) GiveOrder(ctx context.Context, ask schema.Ask) (*schema.Order, error) {
+func (h *Hub) GiveOrder(ctx context.Context, ask schema.Ask) (o *schema.Order, err error) {
+	defer func() { h.meter.refused(o, err) }()
 	start := time.Now()
 	if h.isDraining() {
 		return nil, h.refuseOrder(ask, schema.ErrDraining)
@@ -43,6 +44,7 @@ func (h *Hub) giveNow(ctx context.Context, ask schema.Ask) (*schema.Order, error
 	case <-s.done:
 		return nil, h.refuseOrder(ask, errOffline)
 	default:
+		h.meter.mailbox.Add(1)
 		return nil, h.refuseOrder(ask, errMailboxFull)
 	}
 }

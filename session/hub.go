@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -43,7 +44,8 @@ type Config struct {
 	RestartWindow time.Duration // for a new boot_id after a restart; default schema.RestartWindow
 	Origins       []string      // Origin headers that a WebSocket handshake may carry
 
-	Log *slog.Logger // default: nothing is logged
+	Observe Observe
+	Log     *slog.Logger // default: nothing is logged
 }
 
 func (c Config) withDefaults() Config {
@@ -52,6 +54,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.MessageBurst, schema.MessageBurst)
 	setDefault(&c.RefusalDelay, time.Second)
 	setDefault(&c.RestartWindow, schema.RestartWindow)
+	c.Observe = c.Observe.withDefaults()
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -64,6 +67,8 @@ type Hub struct {
 	log   *slog.Logger
 	gate  *gate
 	clerk *clerk
+	meter *meter
+	born  time.Time
 
 	ctx    context.Context // of logins and checks of uploads; ends with Close
 	cancel context.CancelFunc
@@ -100,7 +105,7 @@ func New(cfg Config) *Hub {
 	cfg = cfg.withDefaults()
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Hub{
-		cfg: cfg, log: cfg.Log, gate: newGate(&cfg), clerk: newClerk(&cfg),
+		cfg: cfg, log: cfg.Log, gate: newGate(&cfg), clerk: newClerk(&cfg), meter: newMeter(), born: time.Now(),
 		ctx: ctx, cancel: cancel,
 		sessions: make(map[*Session]struct{}),
 		owners:   make(map[string]owner),
@@ -113,7 +118,10 @@ func New(cfg Config) *Hub {
 // ServeHTTP upgrades a device's connection and starts its session. It returns
 // at once: the handler's goroutine and its stack are not kept.
 func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	o := rpc.Options{MaxMessage: schema.MaxLoginMessage, NotInBatch: []string{schema.MethodLogin}, Origins: h.cfg.Origins}
+	c := h.meter.cell()
+	o := rpc.Options{
+		MaxMessage: schema.MaxLoginMessage, NotInBatch: []string{schema.MethodLogin}, Origins: h.cfg.Origins, Totals: &c.Totals,
+	}
 	if h.cfg.MessageRate > 0 {
 		o.Admit = rate.NewLimiter(rate.Limit(h.cfg.MessageRate), h.cfg.MessageBurst).Allow
 	}
@@ -122,15 +130,21 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.log.Debug("handshake refused", "address", r.RemoteAddr, "error", err)
 		return
 	}
-	h.accept(p, o.Admit)
+	h.accept(p, addressOf(r.RemoteAddr), o.Admit, c)
 }
 
 // Accept starts the session of a connection, whose message rate is its
 // giver's business. While the hub is draining the device is sent away.
-func (h *Hub) Accept(p *rpc.Peer) { h.accept(p, nil) }
+func (h *Hub) Accept(p *rpc.Peer) {
+	var remote string
+	if a := p.RemoteAddr(); a != nil {
+		remote = a.String()
+	}
+	h.accept(p, addressOf(remote), nil, h.meter.cell())
+}
 
-func (h *Hub) accept(p *rpc.Peer, admit func() bool) {
-	s := newSession(h, p, admit, time.Now())
+func (h *Hub) accept(p *rpc.Peer, source netip.Addr, admit func() bool, c *cell) {
+	s := newSession(h, p, source, admit, c, time.Now())
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed {
@@ -141,6 +155,7 @@ func (h *Hub) accept(p *rpc.Peer, admit func() bool) {
 		s.stop(drainRequest{retryText(comeBack())})
 	}
 	h.sessions[s] = struct{}{}
+	h.meter.sessions[waiting].Add(1)
 	h.wg.Go(s.read)
 	h.wg.Go(func() {
 		s.run()
@@ -149,6 +164,7 @@ func (h *Hub) accept(p *rpc.Peer, admit func() bool) {
 }
 
 func (h *Hub) gone(s *Session) {
+	s.uncount()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.sessions, s)
@@ -230,6 +246,7 @@ func (h *Hub) endClaim(try *claimTry, err error, o owner) error {
 	}
 	h.mu.Unlock()
 	if err == nil && replaced {
+		h.meter.takeovers.Add(1)
 		old.session.stop(stopRequest{code: schema.CloseTakeover, reason: "takeover", text: "a newer login took over"})
 	}
 	return err
@@ -278,7 +295,8 @@ func (h *Hub) checkUpload(ctx context.Context, e checkUpload) event {
 		err = h.cfg.Uploads.Complete(ctx, e.out.OrderID, e.data, time.Now())
 	}
 	if e.to != nil && schema.KindOf(err) == schema.NotFound {
-		err = nil // a result handed in for an order that had no credential of ours
+		return uploadChecked{e.out, e.to, nil} // a result handed in for an order that had no credential of ours
 	}
+	h.meter.uploaded(err)
 	return uploadChecked{e.out, e.to, err}
 }

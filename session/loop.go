@@ -26,6 +26,7 @@ type Session struct {
 	source netip.Addr
 	admit  func() bool // one message more; nil: no limit
 	core   core
+	cell   *cell // where the reader counts messages
 
 	mailbox     chan event
 	completions chan event
@@ -44,6 +45,7 @@ type Session struct {
 	calls  map[uint64]uint64 // of calls in flight, the core's number: the peer's id
 	lost   map[uint64]uint64 // of those given up, the peer's id: the core's number
 	armed  time.Time         // when the timer fires; zero: it is stopped
+	gauge  gauge
 }
 
 // late is a response to a call that was given up; the loop makes it a replied.
@@ -54,10 +56,9 @@ type late struct {
 
 func (late) isEvent() {}
 
-func newSession(h *Hub, p *rpc.Peer, admit func() bool, now time.Time) *Session {
-	source := addressOf(p)
+func newSession(h *Hub, p *rpc.Peer, source netip.Addr, admit func() bool, cell *cell, now time.Time) *Session {
 	return &Session{
-		hub: h, peer: p, source: source, admit: admit,
+		hub: h, peer: p, source: source, admit: admit, cell: cell,
 		core:        newCore(&h.cfg.Settings, h.cfg.Node.Number, source.String(), now),
 		mailbox:     make(chan event, mailboxSize),
 		completions: make(chan event, completionSize),
@@ -67,18 +68,19 @@ func newSession(h *Hub, p *rpc.Peer, admit func() bool, now time.Time) *Session 
 	}
 }
 
-func addressOf(p *rpc.Peer) netip.Addr {
-	if a := p.RemoteAddr(); a != nil {
-		if ap, err := netip.ParseAddrPort(a.String()); err == nil {
-			return ap.Addr().Unmap()
-		}
+// addressOf is the address of "address:port"; the zero one where there is none.
+func addressOf(remote string) netip.Addr {
+	ap, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return netip.Addr{}
 	}
-	return netip.Addr{}
+	return ap.Addr().Unmap()
 }
 
 // read is the reader: it ends with the connection.
 func (s *Session) read() {
 	end := s.peer.Serve(s)
+	s.hub.meter.closed(end)
 	reason := end.Reason
 	if reason == rpc.ReasonClosedByPeer {
 		reason = "closed_by_device"
@@ -90,6 +92,7 @@ func (s *Session) read() {
 // so that what follows it is neither served nor measured too early.
 func (s *Session) Request(r *rpc.Request) {
 	defer s.recoverReader()
+	s.cell.messages[gotMethod(r.Method)].Add(1)
 	if r.InBatch() && s.admit != nil && !s.admit() { // each member counts, as a message would
 		s.peer.Close(schema.ClosePolicy, rpc.ReasonFlood)
 		s.post(ended{rpc.ReasonFlood})
@@ -158,6 +161,7 @@ func (s *Session) run() {
 		case ev := <-s.stops:
 			s.handle(ev)
 		case <-timer.C:
+			s.hub.cfg.Observe.Late(time.Since(s.armed))
 			s.armed = time.Time{}
 			s.handle(tick{})
 		}
@@ -194,8 +198,10 @@ func (s *Session) handle(ev event) {
 
 func (s *Session) apply(ev event) {
 	was := s.core.phase
+	s.observe(ev)
 	s.rest = s.core.step(ev, time.Now())
 	s.lastSeen.Store(s.core.lastSeen.UnixMilli())
+	s.count(ev)
 	for ; len(s.rest) > 0; s.rest = s.rest[1:] {
 		s.do(s.rest[0])
 	}
@@ -283,6 +289,7 @@ func (s *Session) doElsewhere(e effect) {
 	switch e := e.(type) {
 	case authenticate:
 		s.login = s.hub.nextEpoch()
+		s.gauge.began, s.gauge.form = s.hub.age(), formIndex(e.params)
 		s.spawn(func(ctx context.Context) event { return s.hub.gate.check(ctx, e.params, s.source) },
 			refused{err: errInternal})
 	case claimDevice:
@@ -291,6 +298,7 @@ func (s *Session) doElsewhere(e effect) {
 	case findWaiting:
 		s.spawn(func(ctx context.Context) event { return s.hub.findWaiting(ctx, e.deviceID) }, found{err: errInternal})
 	case beginOrder:
+		s.gauge.began = s.hub.age()
 		cfg.Orders.BeginOrder(e.in, func(err error) { s.complete(intentDone{e.in.Order.OrderID, err}) })
 	case endOrder:
 		cfg.Orders.EndOrder(e.out, func(o schema.Order, err error) { s.complete(outcomeDone{e.out, e.to, o, err}) })

@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/edgetether/tether/schema"
 )
@@ -57,7 +58,9 @@ func (w *writer) try(batch []*op) *attempt {
 	}
 	ctx, cancel := w.link.patient()
 	defer cancel()
+	began := time.Now()
 	a.err = w.transact(ctx, a)
+	w.onCommit(len(batch), time.Since(began), a.err)
 	switch f := faultOf(a.err); {
 	case f == broken:
 		w.failed = unavailable(a.err)

@@ -71,6 +71,13 @@ var invariants = []invariant{
 		`SELECT order_id, created_time, COALESCE(ended_time, 0) FROM orders
 			WHERE (state IN ('queued', 'sent')) = (ended_time IS NOT NULL) LIMIT $1`},
 
+	// Keys.
+	{"key %s: a log-in with it began at %d and ends at %d, or the key is not there",
+		`SELECT s.key_id, s.created_time, s.expires_time FROM key_sessions s LEFT JOIN api_keys k ON k.key_id = s.key_id
+			WHERE k.key_id IS NULL OR s.expires_time < s.created_time LIMIT $1`},
+	{"audit log: of %s, at %d, the status is %d, which is none",
+		"SELECT service, at, status FROM audit WHERE service <> 'audit_lost' AND status NOT BETWEEN 0 AND 599 LIMIT $1"},
+
 	// Nodes.
 	{"node %s: it is of incarnation %d, and the counter stands at %d",
 		`SELECT n.name, n.incarnation, COALESCE(c.value, 0) FROM nodes n LEFT JOIN counters c ON c.name = 'incarnation'

@@ -23,7 +23,7 @@
 //
 //   - calls that wait (AddDevice, Claim, …): rare ones run under a savepoint;
 //   - BeginOrder and EndOrder: the caller's done function is told;
-//   - Record, Presence, Sample, Told: nobody waits. They are kept over an
+//   - Record, Presence, Sample, Told, Audit, UsedKey: nobody waits. They are kept over an
 //     outage, in a bounded buffer; what that drops is counted, and told by one
 //     events_lost event for each device once the store is back.
 //

@@ -8,11 +8,12 @@ import (
 	"github.com/edgetether/tether/schema"
 )
 
-const keyColumns = "key_id, name, role, group_ids, created_time, revoked_time"
+const keyColumns = "key_id, name, role, group_ids, created_time, used_time, revoked_time"
 
-func scanKey(r scanner) (k schema.Key, err error) {
+// scanKey reads keyColumns, and into more what comes after them.
+func scanKey(r scanner, more ...any) (k schema.Key, err error) {
 	var groups string
-	if err := r.Scan(&k.KeyID, &k.Name, &k.Role, &groups, &k.CreatedTime, &k.RevokedTime); err != nil {
+	if err := r.Scan(append([]any{&k.KeyID, &k.Name, &k.Role, &groups, &k.CreatedTime, &k.UsedTime, &k.RevokedTime}, more...)...); err != nil {
 		return schema.Key{}, err
 	}
 	if err := json.Unmarshal([]byte(groups), &k.GroupIDs); err != nil {
@@ -66,16 +67,20 @@ func (s *Store) ListKeys(ctx context.Context, p schema.Page) (schema.List[schema
 	var q query
 	q.add("SELECT " + keyColumns + " FROM api_keys WHERE TRUE")
 	return read(ctx, s, func(r querier) (schema.List[schema.Key], error) {
-		return list(r, &q, p, order{kind: 'k', id: "key_id"}, scanKey,
+		return list(r, &q, p, order{kind: 'k', id: "key_id"}, func(r scanner) (schema.Key, error) { return scanKey(r) },
 			func(k schema.Key) cursor { return cursor{id: k.KeyID} })
 	})
 }
 
-// RevokeKey ends a key. One that is revoked already keeps its time.
+// RevokeKey ends a key and its log-ins. One that is revoked already keeps its time.
 func (s *Store) RevokeKey(ctx context.Context, keyID string, now int64) error {
-	_, err := write(ctx, s, func(t *tx) (struct{}, error) {
+	_, err := change(ctx, s, func(t *tx) (struct{}, error) {
 		n, err := t.exec("UPDATE api_keys SET revoked_time = COALESCE(revoked_time, $2) WHERE key_id = $1", keyID, now)
-		return struct{}{}, touched(n, err, schema.ErrKeyNotFound)
+		if err = touched(n, err, schema.ErrKeyNotFound); err != nil {
+			return struct{}{}, err
+		}
+		_, err = t.exec("DELETE FROM key_sessions WHERE key_id = $1", keyID)
+		return struct{}{}, err
 	})
 	return err
 }

@@ -27,6 +27,12 @@ type loss struct {
 	last  int64 // time of the last of them
 }
 
+// auditLoss is the same for lines of the audit log.
+type auditLoss struct {
+	count int64
+	last  schema.Audit
+}
+
 // tell answers who waits for o.
 func (o *op) tell(err error) {
 	if o.done != nil {
@@ -68,9 +74,26 @@ func (w *writer) keep(o *op, device string, now int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.counted >= w.limit {
+		w.dropped++
 		w.lost[device] = loss{count: w.lost[device].count + 1, last: now}
 		return
 	}
+	w.keepCounted(o)
+}
+
+// keepAudit is keep for a line of the audit log.
+func (w *writer) keepAudit(a schema.Audit) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.counted >= w.limit {
+		w.auditLoss = auditLoss{count: w.auditLoss.count + 1, last: a}
+		return
+	}
+	w.keepCounted(auditOp(a))
+}
+
+// keepCounted is under the lock.
+func (w *writer) keepCounted(o *op) {
 	w.counted++
 	o.counts = true
 	w.enqueue(o)
@@ -101,7 +124,7 @@ func (w *writer) next() (batch []*op, ok bool) {
 	paused := false
 	for {
 		w.mu.Lock()
-		work := len(w.again) + len(w.queue) + len(w.lost)
+		work := len(w.again) + len(w.queue) + len(w.lost) + int(w.auditLoss.count)
 		if w.closed || paused || w.waiters > 0 || w.down == nil && work > 0 {
 			batch, ok = w.take(), !w.closed || work > 0
 			w.closing = w.closed
@@ -142,6 +165,10 @@ func (w *writer) take() []*op {
 			batch = append(batch, lostEvent(device, l))
 		}
 		clear(w.lost)
+		if w.auditLoss.count > 0 {
+			batch = append(batch, lostAudit(w.auditLoss))
+			w.auditLoss = auditLoss{}
+		}
 	}
 	return batch
 }

@@ -30,6 +30,9 @@ type run struct {
 	presences []presence
 	told      [][]any // of a device and a version
 	samples   []sample
+
+	usedKeys, usedSessions [][]any // of an identifier and a time
+	audits                 [][]any
 }
 
 // lonely is a change that is carried out by itself.
@@ -104,5 +107,11 @@ func (t *tx) carryOut(r *run) error {
 	if err := t.setTold(r.told); err != nil {
 		return err
 	}
-	return t.keepSamples(r.samples)
+	if err := t.keepSamples(r.samples); err != nil {
+		return err
+	}
+	if err := t.setUsed(r.usedKeys, r.usedSessions); err != nil {
+		return err
+	}
+	return t.keepAudits(r.audits)
 }

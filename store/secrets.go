@@ -50,6 +50,9 @@ func (Secrets) NewToken() string { return random(schema.TokenPrefix) }
 // NewKey makes an API key: "tk_…".
 func (Secrets) NewKey() string { return random(schema.KeyPrefix) }
 
+// NewSession makes what the cookie of a log-in holds: "ts_…".
+func (Secrets) NewSession() string { return random(schema.SessionPrefix) }
+
 // random is 192 bits from the system, in the alphabet of URLs.
 func random(prefix string) string {
 	var b [secretBytes]byte

@@ -32,6 +32,9 @@ type Options struct {
 	// MaxPending bounds the events and samples that wait while the database
 	// takes no writes; 0 is DefaultMaxPending.
 	MaxPending int
+	// OnCommit is told of each transaction that the writer has tried: of how many
+	// changes it was, how long it took, and why it failed. It must not block.
+	OnCommit func(changes int, took time.Duration, err error)
 	// Log is told what nobody else is: outages, lost events, bad rows. It must
 	// not block.
 	Log func(msg string, err error)
@@ -74,11 +77,15 @@ func (s *Store) Close() error {
 	return s.engine.close()
 }
 
-// Ready is for /readyz. It says whether the store can be read and took the last write. A writer
-// in an outage keeps trying, so that Ready turns good without traffic.
+// Ready is for /readyz. It says whether the store can be read, took the last write, and takes one
+// now if the last one was a while ago. A writer in an outage keeps trying, so that Ready turns good
+// without traffic.
 func (s *Store) Ready(ctx context.Context) error {
 	if err := s.writer.health(); err != nil {
 		return unavailable(err)
+	}
+	if err := s.probe(ctx); err != nil {
+		return err
 	}
 	_, err := read(ctx, s, func(q querier) (pos int64, err error) {
 		err = q.row("SELECT value FROM counters WHERE name = 'pos'").Scan(&pos)

@@ -275,7 +275,9 @@ func TestMigrations_DownAndUp(t *testing.T) {
 		s := open(t, Options{})
 		must(t, s.Ready(t.Context()))
 		addDevice(t, s, "1")
-		for range 3 {
+		files, err := filepath.Glob("migrations/*.sql")
+		must(t, err)
+		for range len(files) - 1 {
 			must(t, s.MigrateDown(t.Context()))
 		}
 		must(t, s.Ready(t.Context())) // the first step's tables are enough for that
@@ -285,7 +287,7 @@ func TestMigrations_DownAndUp(t *testing.T) {
 		}
 		steps, err := s.MigrationStatus(t.Context())
 		must(t, err)
-		equal(t, "steps", len(steps), 4)
+		equal(t, "steps", len(steps), len(files))
 		equal(t, "first", steps[0], Migration{Version: 1, File: "00001_begin.sql"})
 		must(t, s.Migrate(t.Context()))
 		steps, err = s.MigrationStatus(t.Context())

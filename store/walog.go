@@ -16,6 +16,9 @@ const (
 	logMagic  = 0x377f0682 // the last bit says big-endian words
 	logHeader = 32
 	logFrame  = 24
+	// sector is what a disk writes whole. Where one ends between a frame's mark of
+	// a commit and its salt, a torn frame may have the mark of an earlier round.
+	sector = 512
 )
 
 // logDamage finds damage in the write-ahead log that SQLite takes for the end
@@ -83,8 +86,8 @@ func newLogReader(f io.ReaderAt) (*logReader, bool) {
 func (l *logReader) brokenInside() bool {
 	frame := make([]byte, logFrame+l.page)
 	ended := false // the transaction with the wrong sum
-	for sound, n := true, 0; ; n++ {
-		if _, err := l.f.ReadAt(frame, logHeader+int64(n)*int64(len(frame))); err != nil {
+	for sound, at := true, int64(logHeader); ; at += int64(len(frame)) {
+		if _, err := l.f.ReadAt(frame, at); err != nil {
 			return false
 		}
 		ours := string(frame[8:16]) == string(l.header[16:24]) // else of an earlier round through the file
@@ -99,7 +102,8 @@ func (l *logReader) brokenInside() bool {
 		if ours && ended {
 			return true
 		}
-		ended = ended || ours && binary.BigEndian.Uint32(frame[4:]) != 0 // it commits
+		commits := binary.BigEndian.Uint32(frame[4:]) != 0
+		ended = ended || ours && commits && (at+8)%sector != 0
 	}
 }
 

@@ -28,21 +28,25 @@ type writer struct {
 	link     *link
 	mark     string // the name of its row in counters (attempt.go)
 	onEvents func([]schema.Event)
+	onCommit func(int, time.Duration, error)
 	log      func(string, error)
 	limit    int
 
 	wake    chan struct{} // holds one token: something changed
 	stopped chan struct{}
 
-	mu       sync.Mutex
-	again    []*op // kept over a failed commit; older than the queue
-	queue    []*op
-	counted  int            // ops waiting with counts set
-	presence map[string]*op // of those in the queue, by device
-	lost     map[string]loss
-	waiters  int   // ops waiting with done set
-	down     error // why the last commit failed; nil: it did not
-	closed   bool
+	mu        sync.Mutex
+	again     []*op // kept over a failed commit; older than the queue
+	queue     []*op
+	counted   int            // ops waiting with counts set
+	presence  map[string]*op // of those in the queue, by device
+	lost      map[string]loss
+	auditLoss auditLoss
+	dropped   uint64    // events and samples, in all
+	written   time.Time // the last commit, or the start
+	waiters   int       // ops waiting with done set
+	down      error     // why the last commit failed; nil: it did not
+	closed    bool
 
 	// The writer's goroutine alone uses these.
 	closing  bool     // what fails now gets no further try
@@ -54,9 +58,9 @@ type writer struct {
 // startWriter starts the goroutine that close stops.
 func startWriter(e *engine, o Options) *writer {
 	w := &writer{
-		link: &link{db: e.write, local: e.local, text: e.text}, mark: "commit " + rand.Text(), onEvents: o.OnEvents, log: o.Log, limit: o.MaxPending,
+		link: &link{db: e.write, local: e.local, text: e.text}, mark: "commit " + rand.Text(), onEvents: o.OnEvents, onCommit: o.OnCommit, log: o.Log, limit: o.MaxPending,
 		wake: make(chan struct{}, 1), stopped: make(chan struct{}),
-		presence: map[string]*op{}, lost: map[string]loss{},
+		presence: map[string]*op{}, lost: map[string]loss{}, written: time.Now(),
 	}
 	if w.limit == 0 {
 		w.limit = DefaultMaxPending
@@ -66,6 +70,9 @@ func startWriter(e *engine, o Options) *writer {
 	}
 	if w.onEvents == nil {
 		w.onEvents = func([]schema.Event) {}
+	}
+	if w.onCommit == nil {
+		w.onCommit = func(int, time.Duration, error) {}
 	}
 	go w.run()
 	return w
@@ -163,7 +170,7 @@ func (w *writer) told(a *attempt) {
 func (w *writer) recovered() {
 	w.mu.Lock()
 	was := w.down
-	w.down = nil
+	w.down, w.written = nil, time.Now()
 	w.mu.Unlock()
 	if was != nil {
 		w.log("the database takes writes again", nil)

@@ -7,6 +7,7 @@
 //	tether order      what they are told to do
 //	tether events     what happens to them, as it happens
 //	tether conform    a client in any language, held against the contract
+//	tether sim        a fleet of simulated devices, and what a service makes of it
 //	tether key        the API keys of a database
 //	tether migrate    the form of a database
 //	tether db         its backup, a check of it, and its copy to another engine
@@ -18,4 +19,9 @@
 // northapi and the receiver of logs, started in that order and stopped in the
 // opposite one. It owns every goroutine that it starts, and close waits for
 // them; retention.go is one of them, which removes what is old enough.
+//
+// Beside the service, ops.go serves those who run it, from before it is made
+// until after it is closed: metrics.go has what is measured as it happens,
+// metrics_read.go what is read from the rooms' counters, state.go the state. No
+// other room knows Prometheus. stop.go is the end in good order.
 package main

@@ -35,9 +35,9 @@ var rooms = map[string][]string{
 // is not here may not be imported at all.
 var modules = map[string][]string{
 	"github.com/sourcegraph/jsonrpc2":     {"rpc"},
-	"github.com/gorilla/websocket":        {"rpc", "cmd/tether/conform"}, // it sends what rpc never would
+	"github.com/gorilla/websocket":        {"rpc", "cmd/tether/conform", "cmd/tether/sim"}, // they send what rpc never would, or for less
 	"github.com/go-chi/chi/v5":            {"northapi"},
-	"github.com/go-json-experiment/json":  {"rpc", "northapi", "session", "device", "store", "cmd/tether/conform"},
+	"github.com/go-json-experiment/json":  {"rpc", "northapi", "session", "device", "store", "cmd/tether/conform", "cmd/tether/sim"},
 	"github.com/jackc/pgx/v5":             {"store"},
 	"modernc.org/sqlite":                  {"store", "cmd"},
 	"github.com/pressly/goose/v3":         {"store", "cmd"},

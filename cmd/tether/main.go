@@ -29,6 +29,7 @@ type cli struct {
 	Group   groupCmd   `cmd:"" help:"Groups of devices: list, show, devices, add, update, join, leave, clear, rm."`
 	Order   orderCmd   `cmd:"" help:"Orders: give, show, list, cancel, logfile."`
 	Events  eventsCmd  `cmd:"" help:"Show what happens to all devices, as it happens."`
+	Sim     simCmd     `cmd:"" help:"Simulate a fleet of devices, and measure what a running service makes of it."`
 	Key     keyCmd     `cmd:"" help:"API keys of a database: add, list, revoke."`
 	Conform conformCmd `cmd:"" help:"Hold a client in any language against the device's contract."`
 	Migrate migrateCmd `cmd:"" help:"Bring a database to this program's form, or show which it has."`

@@ -142,42 +142,6 @@ func TestF52_DrainWithAnOrderInFlight(t *testing.T) {
 	}
 }
 
-// TestF53_SecondSignal: who cannot wait for the drain ends it; what was in
-// flight is found when the server is back.
-func TestF53_SecondSignal(t *testing.T) {
-	t.Parallel()
-	s := serve(t)
-	id, password := s.api.addDevice("a")
-	c := s.dialWire(t)
-	c.login(id, password, "boot-1")
-	lost := s.giveInVain(t, id, "never", "{}")
-	m := c.next()
-	s.signal(syscall.SIGTERM)
-	await(t, "a server that drains", func() bool { return s.ready() == http.StatusServiceUnavailable })
-	await(t, "the end at once", func() bool {
-		_ = s.cmd.Process.Signal(syscall.SIGTERM) // or it has ended
-		select {
-		case <-s.ended:
-			return true
-		default:
-			return false
-		}
-	})
-	lost()
-	if status, ok := s.cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGTERM {
-		t.Errorf("it ended with %v", s.cmd.ProcessState)
-	}
-
-	s.begin(t)
-	o := s.only(id)
-	checkLost(t, o)
-	again := s.dialWire(t)
-	if res := again.login(id, password, "boot-1"); len(res.Unsettled) != 1 || res.Unsettled[0] != o.OrderID {
-		t.Errorf("asked for %v, not %s, which was given as %s", res.Unsettled, o.OrderID, m.Params)
-	}
-	s.log(id)
-}
-
 // dialWire connects a raw client to a service over its socket.
 func (s *site) dialWire(t *testing.T) *wire {
 	t.Helper()

@@ -77,8 +77,8 @@ func launch(t *testing.T, env []string, name string, args ...string) *process {
 	p.cmd.Dir = t.TempDir()
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.err
 	clean := slices.DeleteFunc(os.Environ(), func(pair string) bool { return strings.HasPrefix(pair, "TETHER_") })
-	p.cmd.Env = append(clean, env...)
-	p.cmd.WaitDelay = 5 * time.Second // for what a killed program's children still hold
+	p.cmd.Env = slices.Concat(clean, []string{"TETHER_OPS_LISTEN=127.0.0.1:0"}, env) // one of its own for each
+	p.cmd.WaitDelay = 5 * time.Second                                                // for what a killed program's children still hold
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -192,12 +192,14 @@ type site struct {
 	dir     string
 	url     string // of its database; "" is SQLite in dir
 	address string
+	ops     string // address of its operations
 	secure  bool
 	args    []string
 }
 
 var (
 	servingAt = regexp.MustCompile(`"url":"http(s?)://([^"]+)"`)
+	opsAt     = regexp.MustCompile(`"ops":"([^"]+)"`)
 	firstTold = regexp.MustCompile(`(?m)^ *(` + schema.KeyPrefix + `\S+)\n`)
 )
 
@@ -245,6 +247,9 @@ func (s *site) begin(t *testing.T) {
 		return at != nil
 	})
 	s.secure, s.address = at[1] != "", at[2]
+	if ops := opsAt.FindStringSubmatch(s.err.String()); ops != nil {
+		s.ops = ops[1]
+	}
 	s.api.http = &http.Client{Transport: &http.Transport{DialContext: s.dial, DisableKeepAlives: true}}
 }
 

@@ -47,7 +47,7 @@ func (a *age) UnmarshalText(text []byte) error {
 }
 
 // ages are how long each kind of records is kept.
-type ages struct{ events, history, orders age }
+type ages struct{ events, history, orders, audit age }
 
 // retention removes records that are old enough. run is its goroutine.
 type retention struct {
@@ -68,6 +68,7 @@ func newRetention(keep ages, st *store.Store, log *slog.Logger) *retention {
 		{"events", keep.events, st.RemoveEvents},
 		{"history", keep.history, st.RemoveSamples},
 		{"orders", keep.orders, st.RemoveOrders},
+		{"audit", keep.audit, st.RemoveAudit},
 	}}
 }
 

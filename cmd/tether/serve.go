@@ -5,7 +5,9 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,24 +17,32 @@ import (
 )
 
 type serveCmd struct {
-	Listen            string        `default:"127.0.0.1:9090" help:"Address for REST and devices."`
-	Database          string        `default:"${database}" help:"Where everything is kept: sqlite:PATH, or postgres://…"`
-	Node              string        `default:"tether-1" help:"Name of this server among those of its database."`
-	TLSCert           string        `name:"tls-cert" placeholder:"FILE" help:"Certificate chain, PEM."`
-	TLSKey            string        `name:"tls-key" placeholder:"FILE" help:"Its key, PEM."`
-	InsecurePlaintext bool          `help:"Listen without TLS on an address that is not loopback."`
-	Auth              string        `default:"on" enum:"on,off" help:"off: requests need no key; loopback only."`
-	Origin            []string      `placeholder:"URL" help:"Origin header that a WebSocket handshake may carry."`
-	DeviceMessageRate float64       `default:"20" help:"Messages a second of one device, 100 at once; 0 is no limit."`
-	StatusSample      time.Duration `default:"1m" help:"How often a device's report is kept in its history; 0 keeps every one."`
-	RestartWindow     time.Duration `default:"1m" help:"How long after a restart order a new boot proves it."`
-	KeepEvents        age           `default:"30d" help:"How long events are kept: 30d, 12h; 0 is for ever."`
-	KeepHistory       age           `default:"7d" help:"How long the history of reports is kept; 0 is for ever."`
-	KeepOrders        age           `default:"90d" help:"How long orders are kept after their end, 7d at least; 0 is for ever."`
-	BcryptCost        int           `default:"12" help:"Cost of checking a password that a person chose, 4 to 15."`
-	SFTPListen        string        `name:"sftp-listen" placeholder:"ADDRESS" help:"Receive device logs here, by SFTP."`
-	SFTPPublic        string        `name:"sftp-public" placeholder:"HOST:PORT" help:"What devices are told of it, if not --sftp-listen."`
-	SFTPDir           string        `name:"sftp-dir" placeholder:"FOLDER" help:"Where the logs are kept; default: logs, beside the SQLite file, or in ./data."`
+	Listen               string         `default:"127.0.0.1:9090" help:"Address for REST and devices."`
+	Database             string         `default:"${database}" help:"Where everything is kept: sqlite:PATH, or postgres://…"`
+	Node                 string         `default:"tether-1" help:"Name of this server among those of its database."`
+	TLSCert              string         `name:"tls-cert" placeholder:"FILE" help:"Certificate chain, PEM."`
+	TLSKey               string         `name:"tls-key" placeholder:"FILE" help:"Its key, PEM."`
+	InsecurePlaintext    bool           `help:"Listen without TLS on an address that is not loopback."`
+	OpsListen            string         `default:"127.0.0.1:9091" placeholder:"ADDRESS" help:"Address for metrics, profiles and the state; \"\": none."`
+	OpsInsecurePlaintext bool           `help:"Let --ops-listen be an address that is not loopback. It has neither TLS nor keys."`
+	Auth                 string         `default:"on" enum:"on,off" help:"off: requests need no key; loopback only."`
+	Origin               []string       `placeholder:"URL" help:"Origin header that a WebSocket handshake may carry."`
+	TrustedProxy         []netip.Prefix `placeholder:"CIDR" help:"Proxies whose X-Forwarded-For is believed; may be repeated."`
+	KeyRate              float64        `default:"1000" help:"Requests a second of one API key, twice that at once; 0 is no limit."`
+	KeyWaiting           int            `default:"5000" help:"Requests of one API key that may wait for their answer at once; 0 is no limit."`
+	SessionIdle          time.Duration  `default:"30m" help:"When a log-in by cookie that is not used ends."`
+	SessionLifetime      time.Duration  `default:"12h" help:"When a log-in by cookie ends in any case."`
+	DeviceMessageRate    float64        `default:"20" help:"Messages a second of one device, 100 at once; 0 is no limit."`
+	StatusSample         time.Duration  `default:"1m" help:"How often a device's report is kept in its history; 0 keeps every one."`
+	RestartWindow        time.Duration  `default:"1m" help:"How long after a restart order a new boot proves it."`
+	KeepEvents           age            `default:"30d" help:"How long events are kept: 30d, 12h; 0 is for ever."`
+	KeepHistory          age            `default:"7d" help:"How long the history of reports is kept; 0 is for ever."`
+	KeepOrders           age            `default:"90d" help:"How long orders are kept after their end, 7d at least; 0 is for ever."`
+	KeepAudit            age            `default:"90d" help:"How long the audit log is kept; 0 is for ever."`
+	BcryptCost           int            `default:"12" help:"Cost of checking a password that a person chose, 4 to 15."`
+	SFTPListen           string         `name:"sftp-listen" placeholder:"ADDRESS" help:"Receive device logs here, by SFTP."`
+	SFTPPublic           string         `name:"sftp-public" placeholder:"HOST:PORT" help:"What devices are told of it, if not --sftp-listen."`
+	SFTPDir              string         `name:"sftp-dir" placeholder:"FOLDER" help:"Where the logs are kept; default: logs, beside the SQLite file, or in ./data."`
 }
 
 // Help is printed below the flags.
@@ -51,20 +61,48 @@ func (c *serveCmd) Run(ctx context.Context, s streams) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	l, err := c.listen() // first: who cannot listen must not touch what is stored
+	hurry, stop := secondSignal()
+	defer stop()
+	return inTime(ctx, stopTime, func() error { return c.serve(ctx, hurry, s) })
+}
+
+// serve listens first: who cannot listen must not touch what is stored.
+func (c *serveCmd) serve(ctx, hurry context.Context, s streams) error {
+	l, cert, err := c.listen(s.log)
 	if err != nil {
 		return err
 	}
-	svc, err := newService(ctx, c.service(s))
+	ops, err := startOperations(c.OpsListen, c.settings(), s.log)
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
-	err = firstKey(ctx, s, svc)
-	if err == nil {
-		s.log.Info("serving", "url", fmt.Sprintf("%s://%s", c.scheme(), l.Addr()), "devices", "/ws", "version", version(), "pid", os.Getpid())
+	defer ops.onSignal(s.err)()
+	config := c.service(s)
+	config.metrics, config.hurry = ops.metrics, hurry
+	svc, err := newService(ctx, config)
+	if err != nil {
+		return errors.Join(started(ctx, err), l.Close(), ops.close())
+	}
+	ops.serves(svc)
+	if err = firstKey(ctx, s, svc); err != nil {
+		err = started(ctx, err)
+	} else {
+		if cert != nil {
+			svc.renew(cert)
+		}
+		s.log.Info("serving", "url", fmt.Sprintf("%s://%s", c.scheme(), l.Addr()), "devices", "/ws", "ops", ops.address(),
+			"open_files_at_most", openFiles(), "version", version(), "pid", os.Getpid())
 		err = svc.serve(ctx, l)
 	}
-	return errors.Join(err, svc.close(), closed(l.Close()))
+	return errors.Join(err, svc.close(), closed(l.Close()), ops.close())
+}
+
+// started is the error of a start; that it was called off is none.
+func started(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
 }
 
 // closed forgives that something was closed before.
@@ -91,6 +129,8 @@ func (c *serveCmd) check() error {
 		return errors.New("--tls-cert and --tls-key belong together")
 	case !secure && !local && !c.InsecurePlaintext:
 		return fmt.Errorf("--listen %s is not loopback: give --tls-cert and --tls-key, or say --insecure-plaintext", c.Listen)
+	case c.OpsListen != "" && !isLoopback(c.OpsListen) && !c.OpsInsecurePlaintext:
+		return fmt.Errorf("--ops-listen %s is not loopback, and asks for no key: keep it there, or say --ops-insecure-plaintext", c.OpsListen)
 	case c.Auth == "off" && !local:
 		return fmt.Errorf("--auth off: only on loopback, and --listen is %s", c.Listen)
 	case isEverywhere(c.SFTPListen) && c.SFTPPublic == "":
@@ -99,6 +139,10 @@ func (c *serveCmd) check() error {
 		return errors.New("--bcrypt-cost must be 4 to 15")
 	case c.RestartWindow <= 0:
 		return errors.New("--restart-window must be positive")
+	case c.KeyRate < 0 || c.KeyWaiting < 0:
+		return errors.New("--key-rate and --key-waiting must not be negative")
+	case c.SessionIdle < 2*schema.UsedEvery || c.SessionLifetime < c.SessionIdle:
+		return fmt.Errorf("--session-idle must be at least %s, and --session-lifetime at least as long", 2*schema.UsedEvery)
 	case c.DeviceMessageRate < 0:
 		return errors.New("--device-message-rate must not be negative")
 	case c.StatusSample < 0:
@@ -107,6 +151,14 @@ func (c *serveCmd) check() error {
 		return errors.New("--keep-orders must be 0 or at least 7d: until then an unknown order may have its outcome")
 	}
 	return nil
+}
+
+// masked are networks as they are compared: 10.0.0.1/8 is 10.0.0.0/8.
+func masked(all []netip.Prefix) []netip.Prefix {
+	for i, p := range all {
+		all[i] = p.Masked()
+	}
+	return all
 }
 
 // isLoopback says whether an address reaches this machine alone. A name that
@@ -152,20 +204,24 @@ func (c *serveCmd) service(s streams) serviceConfig {
 	return serviceConfig{
 		database: c.Database, node: c.Node, authOff: c.Auth == "off", messageRate: c.DeviceMessageRate,
 		bcryptCost: c.BcryptCost, statusSample: sample, restartWindow: c.RestartWindow, origins: c.Origin, logs: logs, log: s.log,
-		keep: ages{events: c.KeepEvents, history: c.KeepHistory, orders: c.KeepOrders},
+		keep: ages{events: c.KeepEvents, history: c.KeepHistory, orders: c.KeepOrders, audit: c.KeepAudit},
+		access: accessConfig{
+			keyRate: c.KeyRate, keyWaiting: c.KeyWaiting, sessionIdle: c.SessionIdle, sessionLifetime: c.SessionLifetime, proxies: masked(c.TrustedProxy),
+		},
 	}
 }
 
-func (c *serveCmd) listen() (net.Listener, error) {
+// listen also opens the certificate, if there is to be one.
+func (c *serveCmd) listen(log *slog.Logger) (net.Listener, *certificate, error) {
 	l, err := net.Listen("tcp", c.Listen)
 	if err != nil || c.TLSCert == "" {
-		return l, err
+		return l, nil, err
 	}
-	cert, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
+	cert, err := openCertificate(c.TLSCert, c.TLSKey, log)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("--tls-cert, --tls-key: %w", err), l.Close())
+		return nil, nil, errors.Join(err, l.Close())
 	}
-	return tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}), nil
+	return tls.NewListener(l, cert.config()), cert, nil
 }
 
 // firstKey makes a key for an empty store and prints it, once (T30).

@@ -7,8 +7,12 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
+	"os"
+	"os/signal"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/edgetether/tether/northapi"
@@ -23,8 +27,11 @@ const (
 	headerTimeout = 5 * time.Second
 	idleTimeout   = 2 * time.Minute
 	maxHeader     = 8 << 10
-	// drainTime is left to orders in flight and to devices that are sent away.
+	// drainTime is left to orders in flight and to devices that are sent away: an order takes
+	// 15 s at most, with its two commits a little more.
 	drainTime = 30 * time.Second
+	// answerTime is left after that to requests that are being answered.
+	answerTime = 5 * time.Second
 	// damageTime is what the start spends on looking for damage in the database:
 	// enough for half a gigabyte, and a small part of the five seconds that a
 	// restart may take.
@@ -42,12 +49,23 @@ type serviceConfig struct {
 	// restartWindow is how long a new boot may take to prove a restart; 0 is the contract's.
 	restartWindow time.Duration
 	keep          ages
+	access        accessConfig
 	origins       []string
 	logs          logsConfig
 	newID         func() string                       // nil: snowflakes
 	logins        func(session.Logins) session.Logins // what logins ask in place of the store; nil: the store itself
 	onEvents      func([]schema.Event)
+	metrics       *metrics        // nil: nobody reads them
+	hurry         context.Context // ends when nobody wants to wait for the drain any more; nil: never
 	log           *slog.Logger
+}
+
+// accessConfig holds keys and log-ins to their limits; see northapi.Config.
+type accessConfig struct {
+	keyRate                      float64
+	keyWaiting                   int
+	sessionIdle, sessionLifetime time.Duration
+	proxies                      []netip.Prefix
 }
 
 // logsConfig says where the receiver of device logs listens; an empty listen is nowhere.
@@ -58,6 +76,8 @@ type logsConfig struct {
 // service is the rooms tied together.
 type service struct {
 	log      *slog.Logger
+	metrics  *metrics
+	hurry    context.Context
 	lock     *lock // of the database, against a second server
 	store    *store.Store
 	secrets  store.Secrets
@@ -81,7 +101,13 @@ type service struct {
 // newService opens the store, takes this node's place in it, settles what its
 // earlier process left behind, and makes the hub and the API.
 func newService(ctx context.Context, c serviceConfig) (s *service, err error) {
-	s = &service{log: c.log, secrets: store.Secrets{Cost: c.bcryptCost}, feed: northapi.NewFeed(), taken: make(chan error, 1)}
+	s = &service{log: c.log, secrets: store.Secrets{Cost: c.bcryptCost}, feed: northapi.NewFeed(), taken: make(chan error, 1), metrics: c.metrics, hurry: c.hurry}
+	if s.metrics == nil {
+		s.metrics = newMetrics()
+	}
+	if s.hurry == nil {
+		s.hurry = context.Background()
+	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {
@@ -92,7 +118,8 @@ func newService(ctx context.Context, c serviceConfig) (s *service, err error) {
 		return s, err
 	}
 	s.store, err = store.Open(ctx, c.database, store.Options{
-		Migrate: true, Check: damageTime, OnEvents: s.committed(c.onEvents), OnTaken: func(err error) { s.taken <- err }, Log: s.logStore,
+		Migrate: true, Check: damageTime, OnEvents: s.committed(c.onEvents), OnTaken: func(err error) { s.taken <- err },
+		OnCommit: s.metrics.committed, Log: s.logStore,
 	})
 	if errors.Is(err, store.ErrDamaged) {
 		return s, fmt.Errorf("%w\nNothing was started. \"tether db check --database %s\" tells all that is wrong; "+
@@ -177,7 +204,8 @@ func (s *service) hubConfig(c serviceConfig, node schema.Node) session.Config {
 		Node:     node,
 		Logins:   s.store, Orders: s.store, Queue: s.store, Waits: &s.waits, Journal: s.store, Settler: s.store,
 		Verify: s.secrets.Verify, Cheap: store.IsCheap, NewToken: s.secrets.NewToken, HashToken: s.secrets.HashToken,
-		MessageRate: c.messageRate, RestartWindow: c.restartWindow, Origins: c.origins, Log: s.log,
+		MessageRate: c.messageRate, RestartWindow: c.restartWindow, Origins: c.origins,
+		Observe: s.metrics.observe(), Log: s.log,
 	}
 	if c.logins != nil {
 		h.Logins = c.logins(s.store)
@@ -191,8 +219,11 @@ func (s *service) hubConfig(c serviceConfig, node schema.Node) session.Config {
 func (s *service) apiConfig(c serviceConfig) northapi.Config {
 	a := northapi.Config{
 		Devices: s.store, Groups: s.store, Relations: s.store, Records: s.store, Orders: s.store, Keys: s.store,
+		KeySessions: s.store, AuditLog: s.store,
+		KeyRate: c.access.keyRate, KeyWaiting: c.access.keyWaiting, SessionIdle: c.access.sessionIdle, SessionLifetime: c.access.sessionLifetime,
+		Proxies:  c.access.proxies,
 		Sessions: s.hub, EventLog: s.store, Feed: s.feed, Secrets: s.secrets, NewID: s.newID, Ready: s.store.Ready, Draining: s.draining,
-		AuthOff: c.authOff, Southbound: s.hub, Version: version(),
+		AuthOff: c.authOff, Southbound: s.hub, Observe: s.metrics.answered, Version: version(),
 		Log: func(route string, err error) { s.log.Error("request failed", "route", route, "error", err) },
 	}
 	if s.receiver != nil {
@@ -207,9 +238,7 @@ func (s *service) draining() bool {
 	return s.state.draining
 }
 
-// serve answers on l until ctx ends; then it drains: no new orders, those in
-// flight have their outcome, devices are sent away each with a time of its own
-// to come back at. If another server has taken its place, whose devices and orders they
+// serve answers on l until ctx ends; then it drains (stop.go). If another server has taken its place, whose devices and orders they
 // now are, it ends at once.
 func (s *service) serve(ctx context.Context, l net.Listener) error {
 	server := &http.Server{
@@ -217,7 +246,7 @@ func (s *service) serve(ctx context.Context, l net.Listener) error {
 		ConnContext: northapi.ConnContext, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	failed := make(chan error, 1)
-	s.wg.Go(func() { failed <- server.Serve(l) })
+	s.wg.Go(func() { failed <- server.Serve(&acceptor{Listener: l, s: s}) })
 	select {
 	case err := <-failed:
 		return fmt.Errorf("listening on %s: %w", l.Addr(), err)
@@ -225,18 +254,7 @@ func (s *service) serve(ctx context.Context, l net.Listener) error {
 		return errors.Join(err, server.Close())
 	case <-ctx.Done():
 	}
-	s.log.Info("stopping: orders in flight have their outcome, devices are sent away; a second signal ends it at once")
-	s.state.Lock()
-	s.state.draining = true
-	s.state.Unlock()
-	drain, stop := context.WithTimeout(context.Background(), drainTime)
-	defer stop()
-	s.hub.Drain(drain)
-	if err := server.Shutdown(drain); err != nil {
-		s.log.Warn("requests cut off at the end", "error", err)
-		return server.Close()
-	}
-	return nil
+	return s.drain(server)
 }
 
 // close stops what newService started, in the opposite order. The store is
@@ -257,14 +275,17 @@ func (s *service) close() error {
 	return errors.Join(err, s.lock.release())
 }
 
-// addKey makes an API key and returns it; it is not to be had again.
-func (s *service) addKey(ctx context.Context, name string, role schema.Role) (string, error) {
-	return addKey(ctx, s.store, schema.Key{KeyID: s.newID(), Name: name, Role: role})
+// renew takes up a certificate that is renewed, until the service is closed.
+func (s *service) renew(cert *certificate) {
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGHUP)
+	s.wg.Go(func() {
+		defer signal.Stop(asked)
+		cert.watch(s.ctx, asked)
+	})
 }
 
-func addKey(ctx context.Context, st *store.Store, k schema.Key) (string, error) {
-	var secrets store.Secrets
-	key := secrets.NewKey()
-	k.CreatedTime = time.Now().UnixMilli()
-	return key, st.AddKey(ctx, k, secrets.HashToken(key))
+// addKey makes an API key and returns it; it is not to be had again.
+func (s *service) addKey(ctx context.Context, name string, role schema.Role) (string, error) {
+	return addKey(ctx, s.store, s.newID, schema.Key{Name: name, Role: role}, "server")
 }

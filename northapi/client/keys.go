@@ -35,3 +35,34 @@ func (c *Client) KeyRevoke(ctx context.Context, keyID string) error {
 	_, err := send[keyRef](ctx, c, http.MethodPost, "key_revoke", keyRef{keyID})
 	return err
 }
+
+// AuditQueryAll is a page of the audit log, newest first.
+func (c *Client) AuditQueryAll(ctx context.Context, f schema.AuditFilter, p schema.Page) (schema.List[schema.Audit], error) {
+	q := parameters{}.number("since", f.Since).number("until", f.Until).text("by", f.By).text("service", f.Service)
+	return get[schema.List[schema.Audit]](ctx, c, "audit_query_all", q.page(p))
+}
+
+// LoggedIn says as whom requests are carried out.
+type LoggedIn struct {
+	By       string      `json:"by"` // "key:NAME"
+	Role     schema.Role `json:"role"`
+	GroupIDs []string    `json:"group_ids"`    // empty: all devices
+	Expires  *int64      `json:"expires_time"` // of the log-in; nil: by the client's key
+}
+
+// Login exchanges a key for a cookie. It is for a Client without a key of its
+// own, whose Options.HTTP has a cookie jar.
+func (c *Client) Login(ctx context.Context, key string) (LoggedIn, error) {
+	return send[LoggedIn](ctx, c, http.MethodPost, "/login", map[string]string{"key": key})
+}
+
+// LoginQuery says as whom the client's requests are carried out.
+func (c *Client) LoginQuery(ctx context.Context) (LoggedIn, error) {
+	return get[LoggedIn](ctx, c, "/login", nil)
+}
+
+// Logout ends a log-in by cookie.
+func (c *Client) Logout(ctx context.Context) error {
+	_, err := send[struct{}](ctx, c, http.MethodPost, "/logout", struct{}{})
+	return err
+}

@@ -85,6 +85,11 @@ func (c *Client) Keys(ctx context.Context) iter.Seq2[schema.Key, error] {
 	return all(func(p schema.Page) (schema.List[schema.Key], error) { return c.KeyQueryAll(ctx, p) })
 }
 
+// Audit are the lines of the audit log, newest first.
+func (c *Client) Audit(ctx context.Context, f schema.AuditFilter) iter.Seq2[schema.Audit, error] {
+	return all(func(p schema.Page) (schema.List[schema.Audit], error) { return c.AuditQueryAll(ctx, f, p) })
+}
+
 // parameters are those of a query string; what is empty or 0 is left out.
 type parameters url.Values
 

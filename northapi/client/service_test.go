@@ -60,7 +60,7 @@ func start(dir string) (s *service, err error) {
 	var ids atomic.Int64
 	ids.Store(1000)
 	s.Server = httptest.NewServer(northapi.New(northapi.Config{
-		Devices: s.store, Groups: s.store, Relations: s.store, Records: s.store, Orders: s.store, Keys: s.store,
+		Devices: s.store, Groups: s.store, Relations: s.store, Records: s.store, Orders: s.store, Keys: s.store, KeySessions: s.store, AuditLog: s.store,
 		Sessions: s.hub, EventLog: s.store, Feed: s.feed, Files: files{dir}, Secrets: secrets, Southbound: s.hub,
 		NewID: func() string { return fmt.Sprint(ids.Add(1)) }, Version: "v1",
 	}))

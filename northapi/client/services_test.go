@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"net/http"
+	"net/http/cookiejar"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -398,8 +400,45 @@ func TestKeys(t *testing.T) {
 	if n := must[int64](t)(nobody.Document(ctx, "/openapi.json", &document)); n == 0 || !json.Valid(document.Bytes()) {
 		t.Errorf("a document of %d bytes", n)
 	}
+	by := must[client.LoggedIn](t)(c.LoginQuery(ctx))
+	if by.By != "key:test" || by.Role != schema.Admin || by.Expires != nil {
+		t.Errorf("the key is %+v", by)
+	}
 	_, err = nobody.Document(ctx, "/nowhere", &document)
 	wants(t, err, schema.NotFound, "not_found")
+}
+
+// TestLogin: a client with a cookie jar and no key reads and changes by its log-in.
+func TestLogin(t *testing.T) {
+	t.Parallel()
+	s, c := newService(t)
+	ctx := t.Context()
+	jar := must[*cookiejar.Jar](t)(cookiejar.New(nil))
+	page := newClient(t, client.Options{URL: s.URL, HTTP: &http.Client{Jar: jar}})
+	_, err := page.Login(ctx, "tk_wrong")
+	wants(t, err, schema.Unauthenticated, "unauthenticated")
+	if by := must[client.LoggedIn](t)(page.Login(ctx, s.key)); by.By != "key:test" || by.Expires == nil {
+		t.Errorf("logged in as %+v", by)
+	}
+	must[string](t)(page.GroupAdd(ctx, "hall 2", ""))
+	good(t, page.Logout(ctx))
+	_, err = page.GroupAdd(ctx, "hall 3", "")
+	wants(t, err, schema.Unauthenticated, "unauthenticated")
+	var services []string
+	eventually(t, func() error {
+		services = ids(t, c.Audit(ctx, schema.AuditFilter{By: "key:test"}), func(a schema.Audit) string { return a.Service })
+		if !slices.Contains(services, "group_add") {
+			return fmt.Errorf("the audit log has %q", services)
+		}
+		return nil
+	})
+	var all schema.List[schema.Group]
+	good(t, c.Call(ctx, http.MethodGet, "group_query_all?limit=1", nil, &all))
+	if len(all.Items) != 1 || all.Items[0].Name != "hall 2" {
+		t.Errorf("called by name: %+v", all)
+	}
+	good(t, c.Call(ctx, http.MethodDelete, "group_delete", map[string]string{"group_id": all.Items[0].GroupID}, nil))
+	wants(t, c.Call(ctx, http.MethodGet, "no_such_service", nil, nil), schema.NotFound, "not_found")
 }
 
 // TestEveryServiceHasItsMethod: each operation of the OpenAPI document has a

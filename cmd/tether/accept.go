@@ -1,0 +1,42 @@
+package main
+
+import (
+	"errors"
+	"net"
+	"sync"
+	"time"
+)
+
+// scarceNote is how often a log says that connections cannot be accepted.
+const scarceNote = 10 * time.Second
+
+// acceptor is a listener that tells when it cannot accept. Out of open files,
+// say, net/http pauses for up to a second and tries again, and who is connected
+// stays so (reliability F55); but somebody should know.
+type acceptor struct {
+	net.Listener
+	s *service
+
+	mu   sync.Mutex
+	told time.Time
+}
+
+// Accept accepts.
+func (a *acceptor) Accept() (net.Conn, error) {
+	c, err := a.Listener.Accept()
+	if err != nil && !errors.Is(err, net.ErrClosed) {
+		a.s.metrics.unaccepted.Inc()
+		a.tell(err)
+	}
+	return c, err
+}
+
+func (a *acceptor) tell(err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.told.IsZero() && time.Since(a.told) < scarceNote {
+		return
+	}
+	a.told = time.Now()
+	a.s.log.Warn("connections cannot be accepted; those that there are live on", "error", err, "open_files_at_most", openFiles())
+}

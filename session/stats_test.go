@@ -1,0 +1,192 @@
+package session
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/edgetether/tether/schema"
+)
+
+// observed keeps what a hub was measured at.
+type observed struct {
+	mu     sync.Mutex
+	orders map[string]time.Duration // "own succeeded"
+	calls  map[string]time.Duration
+	logins []time.Duration
+	late   int
+}
+
+func (o *observed) observe() Observe {
+	o.orders, o.calls = map[string]time.Duration{}, map[string]time.Duration{}
+	return Observe{
+		Login: func(d time.Duration) { o.mu.Lock(); defer o.mu.Unlock(); o.logins = append(o.logins, d) },
+		Order: func(inner bool, outcome string, d time.Duration) {
+			o.mu.Lock()
+			defer o.mu.Unlock()
+			o.orders[map[bool]string{true: "inner ", false: "own "}[inner]+outcome] = d
+		},
+		Call: func(method string, d time.Duration) { o.mu.Lock(); defer o.mu.Unlock(); o.calls[method] = d },
+		Late: func(time.Duration) { o.mu.Lock(); defer o.mu.Unlock(); o.late++ },
+	}
+}
+
+// holds compares some members of a map.
+func holds(t *testing.T, what string, got map[string]uint64, want map[string]uint64) {
+	t.Helper()
+	for word, n := range got {
+		if n != want[word] {
+			t.Errorf("%s: %s is %d, want %d", what, word, n, want[word])
+		}
+	}
+	for word := range want {
+		if _, ok := got[word]; !ok {
+			t.Errorf("%s: no word %s", what, word)
+		}
+	}
+}
+
+// TestStats_Life follows devices from the login to the end, and what is told of them.
+func TestStats_Life(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var o observed
+		h, _ := bubble(t, func(c *Config) {
+			c.Observe, c.Settings.Discover = o.observe(), json.RawMessage(`{}`)
+		})
+		connect(t, h)
+		a := loggedIn(t, h, "a")
+		b := loggedIn(t, h, "b")
+		wrong := connect(t, h)
+		if r := wrong.call("login", map[string]string{"device_sn": "s", "device_model": "m", "password": "wrong"}); r.Err == nil {
+			t.Error("a wrong password was right")
+		}
+		none := connect(t, h)
+		none.call("login", map[string]string{})
+		synctest.Wait()
+		s := h.Stats()
+		holds(t, "sessions", s.Sessions, map[string]uint64{"waiting": 1, "online": 2})
+		holds(t, "logins by id", s.Logins["id_password"], map[string]uint64{"success": 2})
+		holds(t, "logins by sn", s.Logins["sn_password"], map[string]uint64{"failed": 1})
+		holds(t, "other logins", s.Logins["none"], map[string]uint64{"invalid": 1})
+		if len(o.logins) != 2 {
+			t.Errorf("%d logins measured", len(o.logins))
+		}
+
+		b.call("ping", nil)
+		b.call("made up", nil)
+		b.call("rpc.discover", nil)
+		loggedIn(t, h, "b")
+		<-b.closed
+		<-wrong.closed
+		<-none.closed
+		time.Sleep(schema.FirstDue) // the others are silent; the first one never logged in
+		synctest.Wait()
+		s = h.Stats()
+		holds(t, "sessions", s.Sessions, map[string]uint64{"Unknown": 2})
+		holds(t, "messages", s.Messages, map[string]uint64{"login": 5, "ping": 1, "rpc.discover": 1, "other": 1})
+		holds(t, "closes", s.Closes, map[string]uint64{"4401": 1, "4400": 1, "4409": 1, "4408": 1})
+		if s.Takeovers != 1 || o.late == 0 || s.BytesSent != 0 { // Accept's connections are not counted, ServeHTTP's are
+			t.Errorf("%d takeovers, %d timers, %d bytes", s.Takeovers, o.late, s.BytesSent)
+		}
+		<-a.closed
+		time.Sleep(2 * time.Second) // the other one logged in later
+		holds(t, "sessions", h.Stats().Sessions, map[string]uint64{})
+	})
+}
+
+// TestStats_Orders: how orders end, and why they are refused.
+func TestStats_Orders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var o observed
+		h, l := bubble(t, func(c *Config) { c.Observe = o.observe() })
+		a := loggedIn(t, h, "a")
+		go func() {
+			for r := range a.calls {
+				var g schema.GiveOrder
+				_ = json.Unmarshal(r.Params, &g)
+				time.Sleep(time.Second)
+				switch g.OrderID {
+				case "good":
+					r.Reply(schema.OrderResult{Status: schema.ResultSuccess})
+				case "bad":
+					r.Reply(schema.OrderResult{Status: schema.ResultFail})
+				case "late":
+					time.Sleep(schema.OrderTimeout)
+					r.Reply(schema.OrderResult{Status: schema.ResultSuccess})
+				}
+			}
+		}()
+		give := func(id, device string) {
+			_, _ = h.GiveOrder(context.Background(), ask(blink(device, id), schema.OrderTimeout))
+		}
+		var alive atomic.Bool
+		alive.Store(true)
+		go func() { // signs of life
+			for alive.Load() {
+				a.call("ping", nil)
+				time.Sleep(5 * time.Second)
+			}
+		}()
+		give("good", "a")
+		give("bad", "a")
+		go give("late", "a")
+		time.Sleep(time.Second / 2)
+		if n := h.Stats().OrdersInFlight; n != 1 {
+			t.Errorf("%d orders in flight", n)
+		}
+		give("second", "a")
+		give("nobody", "nobody")
+		time.Sleep(2 * schema.OrderTimeout)
+		l.down.Store(true)
+		give("unstored", "a")
+		close(a.calls)
+		alive.Store(false)
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		s := h.Stats()
+		holds(t, "refusals", s.Refusals, map[string]uint64{"device_busy": 1, "device_offline": 1, "store_unavailable": 1})
+		if s.LateResults != 1 || s.OrdersInFlight != 0 || s.RetriesPending != 1 {
+			t.Errorf("%d late results, %d in flight, %d to be stored", s.LateResults, s.OrdersInFlight, s.RetriesPending)
+		}
+		if fmt.Sprint(o.orders) != "map[own failed:1s own succeeded:1s own timeout:10s]" || fmt.Sprint(o.calls) != "map[give_order:1s]" {
+			t.Errorf("%v, calls %v", o.orders, o.calls)
+		}
+		if got := s.Messages["response"]; got != 3 {
+			t.Errorf("%d responses", got)
+		}
+	})
+}
+
+// TestT45_WordsAreFixed: whatever devices do, no word is added.
+func TestT45_WordsAreFixed(t *testing.T) {
+	x := newTally("a", "b", "other")
+	for i := range 1000 {
+		x.add(strconv.Itoa(i))
+	}
+	x.add("a")
+	holds(t, "tally", x.read(), map[string]uint64{"a": 1, "other": 1000})
+	if gotMethod("made up") != gotOther {
+		t.Error("a method of a stranger's is counted by name")
+	}
+}
+
+// TestCountingAllocatesNothing: what a ping costs has no part of it.
+func TestCountingAllocatesNothing(t *testing.T) {
+	h := New(Config{})
+	defer h.Close()
+	s := &Session{hub: h, cell: h.meter.cell(), core: newCore(&h.cfg.Settings, 1, "", time.Now())}
+	var ev event = pingRequest{}
+	if n := testing.AllocsPerRun(100, func() {
+		s.cell.messages[gotMethod(schema.MethodPing)].Add(1)
+		s.observe(ev)
+		s.count(ev)
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
