@@ -29,6 +29,7 @@ type Config struct {
 	Relations   Relations
 	Records     Records
 	Orders      Orders
+	Jobs        Jobs
 	Keys        Keys
 	Sessions    Sessions
 	KeySessions KeySessions

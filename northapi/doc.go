@@ -17,7 +17,8 @@
 //
 // A handler is func(ctx, caller, Req) (Resp, error) and knows nothing of HTTP.
 // The frame does the rest, in this order, and does it alone: limit of the
-// body, panics, key (auth.go), role, content type, strict decoding (decode.go,
+// body, panics, key or log-in (auth.go, login.go), the key's share (limiter.go),
+// origin, role, content type, strict decoding (decode.go,
 // params.go), the check of members (package schema's Validate and Check
 // functions), the envelope, and the errors (errors.go: one total map). No
 // handler writes anything, an error least of all.
@@ -84,6 +85,13 @@
 // stream asks if its key is still good. It ends with the event "dropped" and a
 // reason, if its reader can still be told.
 //
+// # Who asked
+//
+// The frame leaves a line of each change in the audit log (audit.go), before it
+// answers: who, from where, about what, with which outcome. The store writes it
+// without anybody waiting; the last second of them may be lost by a kill. A
+// request that its key's share refuses leaves none.
+//
 // # The other end
 //
 // Package client asks these routes. Its map of errors is the inverse of the one
@@ -92,7 +100,8 @@
 // # What it never does
 //
 // It starts no goroutine: requests run on those of net/http, and nothing
-// outlives them. It reads no header to find where a request came from. It
+// outlives them. It believes no header about where a request came from, but that
+// of a declared proxy (address.go). It
 // answers no text of an error that is not a schema.Error, and prints no
 // password: they are of type secret on their way in.
 package northapi

@@ -4,7 +4,6 @@ import (
 	"context"
 	"math"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -14,7 +13,7 @@ import (
 // EventLog reads the log of all devices, for streams of events.
 type EventLog interface {
 	// EventsAfter reads the events of a stream behind a position. An unknown
-	// device or group is not found.
+	// device, group or job is not found.
 	EventsAfter(ctx context.Context, sc schema.Scope, sel schema.EventSelection, after int64, limit int) (schema.EventRange, error)
 }
 
@@ -30,7 +29,8 @@ type eventQuery struct {
 }
 
 func (q *eventQuery) bind(p *params) {
-	q.sel = schema.EventSelection{DeviceID: p.optionalID("device_id"), GroupID: p.optionalID("group_id"), Kinds: p.kinds("kind")}
+	q.sel = schema.EventSelection{DeviceID: p.optionalID("device_id"), GroupID: p.optionalID("group_id"), JobIDs: p.ids("job_id", schema.MaxStreamJobs)}
+	q.sel.Kinds = words(p, "kind", math.MaxInt, schema.EventKind.Valid, "must be kinds of events")
 	q.after, q.member, q.request = fromNow, "after", p.request
 	if text, given := p.take(q.member); given {
 		q.after = p.position(q.member, text)
@@ -52,22 +52,9 @@ func (p *params) optionalID(name string) string {
 	return s
 }
 
-// kinds are given one by one, or in lists with commas.
-func (p *params) kinds(name string) []schema.EventKind {
-	var kinds []schema.EventKind
-	for _, list := range p.query[name] {
-		for word := range strings.SplitSeq(list, ",") {
-			k := schema.EventKind(word)
-			if !k.Valid() {
-				p.refuse(schema.InvalidMember(name, "must be kinds of events"))
-				break
-			}
-			kinds = append(kinds, k)
-		}
-	}
-	delete(p.query, name)
-	slices.Sort(kinds)
-	return slices.Compact(kinds)
+// ids are identifiers that are given one by one, or in lists with commas.
+func (p *params) ids(name string, most int) []string {
+	return words(p, name, most, func(id string) bool { return schema.CheckID(name, id) == nil }, "must be identifiers")
 }
 
 // position is the id of an event, in the form in which it was sent.

@@ -239,7 +239,7 @@ func (s *eventStream) stored(ctx context.Context) (batch, error) {
 	switch schema.KindOf(err) {
 	case schema.StoreUnavailable:
 		return batch{through: s.at, end: true}, nil
-	case schema.DeviceNotFound, schema.GroupNotFound:
+	case schema.DeviceNotFound, schema.GroupNotFound, schema.OrderNotFound: // a job's
 		return batch{}, s.drop(schema.Public(err).Code)
 	}
 	if err != nil {

@@ -228,6 +228,8 @@ func TestEvents_BadRequests(t *testing.T) {
 		"after=1.0": "after", "after=9223372036854775807": "after", "after=9223372036854775808": "after", "after=x": "after",
 		"after=1&after=2": "after", "device_id=": "device_id", "device_id=x": "device_id", "group_id=": "group_id",
 		"kind=": "kind", "kind=login,": "kind", "kind=none": "kind", "kind=login&kind=Login": "kind", "job=1": "job", "limit=1": "limit",
+		"job_id=": "job_id", "job_id=501,": "job_id", "job_id=x": "job_id", "job_id=501&job_id=-1": "job_id",
+		"job_id=" + manyIDs(schema.MaxStreamJobs+1): "job_id",
 	} {
 		if a := w.do("viewer", get, "/events?"+query, "").want(t, 400, "invalid_member"); !strings.HasPrefix(a.Message, member+": ") {
 			t.Errorf("%s: %s", query, a.Message)
@@ -241,6 +243,56 @@ func TestEvents_BadRequests(t *testing.T) {
 		}
 	}
 	w.do("viewer", post, "/events", "").want(t, 405, "method_not_allowed")
+}
+
+// manyIDs are identifiers, with commas.
+func manyIDs(n int) string {
+	ids := make([]string, n)
+	for i := range ids {
+		ids[i] = fmt.Sprint(1 + i)
+	}
+	return strings.Join(ids, ",")
+}
+
+// orderOf has the order of a job wait for its device.
+func (w *world) orderOf(job, device string) {
+	w.t.Helper()
+	_, err := w.store.Enqueue(w.t.Context(), schema.Queued{Expires: present + 60_000, Order: schema.Order{
+		OrderID: job + "1", DeviceID: device, Order: "blink", By: "key:seed", CreatedTime: present, JobID: &job,
+	}})
+	w.must(err)
+}
+
+// TestEvents_OfJobs: the events of jobs' orders alone, as they come and when a
+// stream is resumed, from the feed and from the store alike.
+func TestEvents_OfJobs(t *testing.T) {
+	w := newWorld(t)
+	srv := w.onSocket(false)
+	began := w.last()
+	one := w.follow(t, srv, "viewer", "?job_id="+ownJob)
+	two := w.follow(t, srv, "viewer", "?kind=order&job_id="+ownJob+"&job_id="+foreignJob)
+	mine := w.follow(t, srv, "scoped viewer", "?job_id="+ownJob+","+bothJob)
+	for _, r := range []*reader{one, two, mine} {
+		r.opened()
+	}
+	w.happens(ownState)
+	w.orderOf(foreignJob, foreignDevice)
+	w.must(queued(t.Context(), w.store, ownDevice, "888", schema.Once{}))
+	w.orderOf(ownJob, ownDevice)
+	_, err := w.store.CancelOrder(t.Context(), schema.Everything, ownJob+"1", "key:x", present)
+	w.must(err)
+	const order, result = ownDevice + " order", ownDevice + " order_result"
+	one.want(order, result)
+	two.want(foreignDevice+" order", order)
+	mine.want(order, result)
+	again := w.follow(t, srv, "viewer", fmt.Sprintf("?job_id=%s&after=%d", ownJob, began))
+	again.opened()
+	again.want(order, result)
+	again = w.follow(t, srv, "viewer", "?job_id="+ownJob, "Last-Event-ID", fmt.Sprint(w.last()-1))
+	again.opened()
+	again.want(result)
+	w.do("viewer", get, "/events?job_id="+manyIDs(schema.MaxStreamJobs), "").want(t, 404, "job_not_found")
+	w.do("scoped viewer", get, "/events?job_id="+foreignJob, "").want(t, 404, "job_not_found")
 }
 
 func TestEvents_Filters(t *testing.T) {

@@ -47,6 +47,7 @@ type Feed struct {
 type told struct {
 	pos      int64
 	deviceID string
+	jobID    string // of whose order it is; empty: of none
 	kind     schema.EventKind
 	frame    []byte
 }
@@ -93,7 +94,7 @@ func tell(events []schema.Event) []told {
 		if err != nil {
 			return nil
 		}
-		frames = append(frames, told{e.Pos, e.DeviceID, e.Kind, frame})
+		frames = append(frames, told{e.Pos, e.DeviceID, e.OrderRef().JobID, e.Kind, frame})
 	}
 	return frames
 }
@@ -149,7 +150,7 @@ func (f *Feed) after(at int64, sel schema.EventSelection, size int) (batch, bool
 			return b, true
 		}
 		b.through = e.pos
-		if sel.Takes(e.deviceID, e.kind) {
+		if sel.Takes(e.deviceID, e.jobID, e.kind) {
 			b.events = append(b.events, e)
 			size -= len(e.frame)
 		}

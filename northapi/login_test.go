@@ -1,6 +1,7 @@
 package northapi_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -241,6 +242,50 @@ func TestT29_T12_StreamsEndWithTheirLogin(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestT44_LoginSecrets: a key and what its cookie holds are in no answer's body, no
+// line of the log or of the audit log, and no event, whatever breaks on the way.
+func TestT44_LoginSecrets(t *testing.T) {
+	for _, broken := range []bool{false, true} {
+		w := newWorld(t, func(c *northapi.Config) {
+			if broken {
+				c.KeySessions = panicking{c.KeySessions}
+			}
+		})
+		shown := ""
+		show := func(a answer) answer { shown += a.body; return a }
+		a, c := w.logsIn("admin")
+		if show(a); broken {
+			a.want(t, 500, "internal")
+			c = &http.Cookie{Name: "tether", Value: template.cookies["admin"]}
+		}
+		show(w.as(c, get, "/login", ""))
+		show(w.as(c, post, "group_add", `{"group_name":"n"}`))
+		show(w.as(c, post, "/logout", `{}`))
+		show(w.do("", post, "/login", `{"key":["`+w.keys["admin"]+`"]}`)).want(t, 400, "invalid_member")
+		show(w.do("", post, "/login", `{"key":"`+w.keys["admin"]+strings.Repeat("x", 300)+`"}`)).want(t, 400, "invalid_member")
+		for _, path := range []string{"audit_query_all", "key_query_all", "device_log_query/201"} {
+			show(w.do("admin", get, path, ""))
+		}
+		shown += w.logged.String()
+		if broken && !strings.Contains(shown, "panic: the inside") {
+			t.Error("nothing broke")
+		}
+		for _, secret := range slices.Concat(w.secrets.cookies, w.secrets.hashes, template.secrets, []string{c.Value}) {
+			if strings.Contains(shown, secret) {
+				t.Errorf("%q is shown in %s", secret, shown)
+			}
+		}
+	}
+}
+
+// panicking breaks wherever it is asked.
+type panicking struct{ northapi.KeySessions }
+
+func (panicking) AddKeySession(context.Context, schema.Login) error { panic("the inside") }
+func (panicking) KeySession(context.Context, string, int64, int64) (schema.Key, schema.KeySession, error) {
+	panic("the inside")
 }
 
 // TestKeysAreNotedAsUsed: once a minute, whatever they are used for.

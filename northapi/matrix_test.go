@@ -13,7 +13,7 @@ import (
 )
 
 // row is what the matrix knows of a route: a request that succeeds, with
-// DEVICE, GROUP, ORDER and UPLOAD standing for the thing it is about.
+// DEVICE, GROUP, ORDER, UPLOAD, JOB and ENDED standing for the thing it is about.
 type row struct {
 	role   schema.Role
 	whole  bool // not for keys that are limited to groups
@@ -52,6 +52,11 @@ var matrix = map[string]row{
 	"POST /order_cancel":                         {schema.Operator, false, "", `{"order_id":"QUEUED"}`, 200, "order_not_found"},
 	"GET /order_query/{order_id}":                {schema.Viewer, false, "", "", 200, "order_not_found"},
 	"GET /device_orders_query/{device_id}":       {schema.Viewer, false, "", "", 200, "device_not_found"},
+	"POST /group_give_order":                     {schema.Operator, false, "", `{"group_id":"GROUP","order":"blink","params":{}}`, 202, "group_not_found"},
+	"POST /group_order_cancel":                   {schema.Operator, false, "", `{"job_id":"JOB"}`, 200, "job_not_found"},
+	"POST /group_order_retry":                    {schema.Operator, false, "", `{"job_id":"ENDED"}`, 202, "job_not_found"},
+	"GET /group_order_query/{job_id}":            {schema.Viewer, false, "", "", 200, "job_not_found"},
+	"GET /group_order_query_all":                 {schema.Viewer, false, "", "", 200, ""},
 	"GET /device_logfile_query/{device_id}":      {schema.Viewer, false, "", "", 200, "device_not_found"},
 	"GET /device_logfile/{order_id}":             {schema.Viewer, false, "", "", 200, "logfile_not_found"},
 	"POST /key_add":                              {schema.Admin, true, "", `{"name":"n","role":"viewer"}`, 201, ""},
@@ -87,13 +92,13 @@ var outside = map[string]row{
 
 // things are whose device, group, order and upload a request is about.
 var things = map[string]*strings.Replacer{
-	"own":     replacer(ownDevice, ownGroup, ownOrder, ownUpload, ownQueued),
-	"foreign": replacer(foreignDevice, foreignGroup, foreignOrder, foreignUpload, foreignQueued),
-	"missing": replacer(missing, missing, missing, missing, missing),
+	"own":     replacer(ownDevice, ownGroup, ownOrder, ownUpload, ownQueued, ownJob, ownEnded),
+	"foreign": replacer(foreignDevice, foreignGroup, foreignOrder, foreignUpload, foreignQueued, foreignJob, foreignEnded),
+	"missing": replacer(missing, missing, missing, missing, missing, missing, missing),
 }
 
-func replacer(device, group, order, upload, queued string) *strings.Replacer {
-	return strings.NewReplacer("QUEUED", queued, "DEVICE", device, "{device_id}", device, "GROUP", group, "{group_id}", group,
+func replacer(device, group, order, upload, queued, job, ended string) *strings.Replacer {
+	return strings.NewReplacer("JOB", job, "{job_id}", job, "ENDED", ended, "QUEUED", queued, "DEVICE", device, "{device_id}", device, "GROUP", group, "{group_id}", group,
 		"UPLOAD", upload, "device_logfile/{order_id}", "device_logfile/"+upload, "{order_id}", order)
 }
 
@@ -278,9 +283,11 @@ func TestT22_ListsAreScoped(t *testing.T) {
 		"device_orders_query/" + ownDevice:              ownOrder,
 		"device_logfile_query/" + ownDevice:             ownUpload,
 		"device_log_query/" + ownDevice + "?kind=login": ownDevice,
+		"group_order_query_all":                         ownJob,
+		"group_order_query/" + bothJob:                  ownDevice,
 	} {
 		a := w.do("scoped viewer", get, path, "").want(t, 200, "")
-		for _, foreign := range []string{foreignDevice, foreignGroup, foreignOrder, foreignUpload} {
+		for _, foreign := range []string{foreignDevice, foreignGroup, foreignOrder, foreignUpload, foreignJob} {
 			if strings.Contains(string(a.Data), `"`+foreign+`"`) {
 				t.Errorf("%s shows what is foreign: %s", path, a.Data)
 			}

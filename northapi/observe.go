@@ -22,7 +22,7 @@ func Routes() []string {
 	for _, rt := range a.services() {
 		names = append(names, rt.method+" "+Base+rt.pattern)
 	}
-	for _, rt := range slices.Concat(a.probes(), a.streams()) {
+	for _, rt := range slices.Concat(a.probes(), a.streams(), a.logins()) {
 		names = append(names, rt.method+" "+rt.pattern)
 	}
 	return append(names, Documents, NoRoute)

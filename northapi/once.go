@@ -122,7 +122,10 @@ func (q giveOrder) hash() string {
 	if err != nil { // what decodes has one form; its own text will do
 		params = jsontext.Value(q.params())
 	}
-	text := fmt.Sprintf("%q %q %q %d %t %t %d", q.DeviceID, q.Order, params, q.wait(), q.IfOffline == queueIt, q.IfBusy == waitForIt, q.ttl())
-	sum := sha256.Sum256([]byte(text))
+	return hashOf("%q %q %q %d %t %t %d", q.DeviceID, q.Order, params, q.wait(), q.IfOffline == queueIt, q.IfBusy == waitForIt, q.ttl())
+}
+
+func hashOf(format string, asked ...any) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, format, asked...))
 	return hex.EncodeToString(sum[:])
 }

@@ -20,7 +20,7 @@ type fault struct {
 
 // things that are there, by the member that names them.
 var known = map[string]any{
-	"device_id": ownDevice, "group_id": ownGroup, "order_id": ownOrder, "key_id": revokedKey, "group_ids": []any{spareGroup},
+	"device_id": ownDevice, "group_id": ownGroup, "order_id": ownOrder, "key_id": revokedKey, "job_id": ownJob, "group_ids": []any{spareGroup},
 }
 
 // samples are texts that a pattern takes, and others that it does not. A new
@@ -100,10 +100,32 @@ func goodObjects(s *openapi3.Schema) []any {
 	all := []any{least(s)}
 	for name, p := range s.Properties {
 		for _, v := range goods(p.Value) {
-			all = append(all, with(least(s), name, v))
+			all = append(all, with(without(least(s), others(s, name)), name, v))
 		}
 	}
 	return all
+}
+
+// others are the members one of which an object has in place of the named one.
+func others(s *openapi3.Schema, name string) (all []string) {
+	own := false
+	for _, alternative := range s.OneOf {
+		if slices.Contains(alternative.Value.Required, name) {
+			own = true
+		} else {
+			all = append(all, alternative.Value.Required...)
+		}
+	}
+	if !own {
+		return nil
+	}
+	return all
+}
+
+func without(object map[string]any, names []string) map[string]any {
+	left := maps.Clone(object)
+	maps.DeleteFunc(left, func(name string, _ any) bool { return slices.Contains(names, name) })
+	return left
 }
 
 // least has the members that are required, and one more if that is not enough.
@@ -111,6 +133,9 @@ func least(s *openapi3.Schema) map[string]any {
 	required := s.Required
 	if s.Else != nil {
 		required = append(slices.Clone(required), s.Else.Value.Required...)
+	}
+	if len(s.OneOf) > 2 { // one of these, and not or null
+		required = append(slices.Clone(required), s.OneOf[0].Value.Required...)
 	}
 	object := map[string]any{}
 	for _, name := range required {
@@ -145,6 +170,7 @@ func random(r *rand.Rand, s *openapi3.Schema) map[string]any {
 		if _, thing := known[name]; thing || r.IntN(2) == 0 {
 			continue
 		}
+		object = without(object, others(s, name))
 		all := goods(p)
 		if p.Type.Is("object") && len(p.Properties) > 0 {
 			object[name] = random(r, p)
@@ -234,13 +260,13 @@ func badObjects(s *openapi3.Schema) (all []fault) {
 		all = append(all, fault{left, "." + name, "missing"})
 	}
 	for name, p := range s.Properties {
-		whole := with(object, name, first(name, p.Value))
+		whole := with(without(object, others(s, name)), name, first(name, p.Value))
 		all = append(all, fault{twice(whole, name), "." + name, "given twice"})
 		delete(whole, name)
 		other := strings.ToUpper(name[:1]) + name[1:]
 		all = append(all, fault{with(whole, other, first(name, p.Value)), "." + other, "in another case"})
 		for _, f := range faults(p.Value) {
-			all = append(all, fault{with(object, name, f.value), "." + name + f.at, f.why})
+			all = append(all, fault{with(without(object, others(s, name)), name, f.value), "." + name + f.at, f.why})
 		}
 	}
 	return all

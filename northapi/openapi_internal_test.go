@@ -107,6 +107,9 @@ var described = map[string]reflect.Type{
 	"Related": reflect.TypeFor[related](), "GiveOrder": reflect.TypeFor[giveOrder](), "Order": reflect.TypeFor[schema.Order](),
 	"OrderList": reflect.TypeFor[schema.List[schema.Order]](), "OrderRef": reflect.TypeFor[orderRef](), "OrderCancel": reflect.TypeFor[orderCancel](), "Holder": reflect.TypeFor[schema.Holder](),
 	"Event": reflect.TypeFor[schema.Event](), "EventList": reflect.TypeFor[schema.List[schema.Event]](), "StatusInfo": reflect.TypeFor[schema.StatusInfo](),
+	"GroupGiveOrder": reflect.TypeFor[groupGiveOrder](), "JobFilter": reflect.TypeFor[jobFilter](), "JobRef": reflect.TypeFor[jobRef](),
+	"Job": reflect.TypeFor[schema.Job](), "JobResults": reflect.TypeFor[schema.JobResults](), "JobList": reflect.TypeFor[schema.List[schema.Job]](),
+	"JobTarget": reflect.TypeFor[schema.JobTarget](), "JobCounts": reflect.TypeFor[schema.JobCounts](), "JobDevice": reflect.TypeFor[schema.JobDevice](),
 	"Gap": reflect.TypeFor[gap](), "Dropped": reflect.TypeFor[dropped](),
 	"CPUInfo": reflect.TypeFor[schema.CPUInfo](), "MemoryInfo": reflect.TypeFor[schema.MemoryInfo](), "DiskInfo": reflect.TypeFor[schema.DiskInfo](),
 	"HistoryPoint": reflect.TypeFor[schema.HistoryPoint](), "HistoryPointList": reflect.TypeFor[schema.List[schema.HistoryPoint]](),
@@ -222,7 +225,7 @@ func (d openAPI) typeOf(s jsonSchema) string {
 func TestOpenAPI_Limits(t *testing.T) {
 	doc := readOpenAPI(t)
 	s, p := doc.Components.Schemas, doc.Components.Parameters
-	give := s["GiveOrder"].Properties
+	give, group, filter := s["GiveOrder"].Properties, s["GroupGiveOrder"].Properties, s["JobFilter"].Properties
 	for what, pair := range map[string][2]int64{
 		"Name":                {s["Name"].MaxLength, schema.MaxName},
 		"Word":                {s["Word"].MaxLength, schema.MaxType},
@@ -241,6 +244,16 @@ func TestOpenAPI_Limits(t *testing.T) {
 		"ttl_s":               {give["ttl_s"].Maximum, int64(schema.MaxQueueTTL.Seconds())},
 		"ttl_s left out":      {int64(give["ttl_s"].Default.(float64)), int64(schema.QueueTTL.Seconds())},
 		"Idempotency-Key":     {p["Idempotency-Key"].Schema.MaxLength, schema.MaxOnceKey},
+		"device_ids":          {group["device_ids"].MaxItems, schema.MaxIdentifiers},
+		"params of a group":   {group["params"].MaxBytes, schema.MaxParams},
+		"max_parallel":        {group["max_parallel"].Maximum, schema.MaxParallel},
+		"max_parallel unsaid": {int64(group["max_parallel"].Default.(float64)), schema.DefaultParallel},
+		"job_id of a stream":  {p["of_jobs"].Schema.MaxItems, schema.MaxStreamJobs},
+		"max_failures":        {group["max_failures"].Maximum, schema.MaxJobFailures},
+		"ttl_s of a group":    {group["ttl_s"].Maximum, int64(schema.MaxQueueTTL.Seconds())},
+		"filter.device_type":  {filter["device_type"].MaxLength, schema.MaxType},
+		"filter.model":        {filter["model"].MaxLength, schema.MaxHardware},
+		"filter.name":         {filter["name"].MaxLength, schema.MaxName},
 		"limit":               {p["limit"].Schema.Maximum, schema.MaxPageLimit},
 		"limit left out":      {int64(p["limit"].Schema.Default.(float64)), schema.DefaultPageLimit},
 		"cursor":              {p["cursor"].Schema.MaxLength, maxCursor},
@@ -267,19 +280,23 @@ func TestOpenAPI_Limits(t *testing.T) {
 func TestOpenAPI_Words(t *testing.T) {
 	doc := readOpenAPI(t)
 	words := constants(t, "../schema/domain.go")
+	jobs := constants(t, "../schema/job.go")
 	own := constants(t, "errors.go")
 	s := doc.Components.Schemas
 	for name, pair := range map[string][2][]string{
-		"DevState":    {s["DevState"].Enum, words["DevState"]},
-		"Role":        {s["Role"].Enum, words["Role"]},
-		"EventKind":   {s["EventKind"].Enum, words["EventKind"]},
-		"Order.state": {s["Order"].Properties["state"].Enum, words["OrderState"]},
-		"ErrorType":   {s["ErrorType"].Enum, own[""]},
-		"if_offline":  {s["GiveOrder"].Properties["if_offline"].Enum, []string{fail, queueIt}},
-		"if_busy":     {s["GiveOrder"].Properties["if_busy"].Enum, []string{fail, waitForIt}},
+		"DevState":       {s["DevState"].Enum, words["DevState"]},
+		"Role":           {s["Role"].Enum, words["Role"]},
+		"EventKind":      {s["EventKind"].Enum, words["EventKind"]},
+		"Order.state":    {s["Order"].Properties["state"].Enum, words["OrderState"]},
+		"ErrorType":      {s["ErrorType"].Enum, own[""]},
+		"Job.state":      {s["Job"].Properties["state"].Enum, jobs["JobState"]},
+		"JobDeviceState": {s["JobDeviceState"].Enum, jobs["JobDeviceState"]},
+		"JobTarget.kind": {s["JobTarget"].Properties["kind"].Enum, []string{schema.TargetGroup, schema.TargetDevices, schema.TargetFilter, schema.TargetRetry}},
+		"if_offline":     {s["GiveOrder"].Properties["if_offline"].Enum, []string{fail, queueIt}},
+		"if_busy":        {s["GiveOrder"].Properties["if_busy"].Enum, []string{fail, waitForIt}},
 		"Dropped.reason": {
 			s["Dropped"].Properties["reason"].Enum,
-			append(constants(t, "events_stream.go")[""], schema.ErrDeviceNotFound.Code, schema.ErrGroupNotFound.Code),
+			append(constants(t, "events_stream.go")[""], schema.ErrDeviceNotFound.Code, schema.ErrGroupNotFound.Code, schema.ErrJobNotFound.Code),
 		},
 	} {
 		if !slices.Equal(pair[0], pair[1]) || len(pair[0]) == 0 {
@@ -330,7 +347,7 @@ var unanswered = map[string]string{
 	"login_failed": "southbound", "login_required": "southbound", "already_logged_in": "southbound", "parse_error": "southbound",
 	"invalid_request": "southbound", "method_not_found": "southbound", "message_too_large": "southbound", "fenced": "a session's",
 	"upload_unknown": "a device's upload", "invalid_upload": "a device's upload", "log_store_full": "a device's upload",
-	"no_node_number": "the server does not start", "order_exists": "identifiers are new",
+	"no_node_number": "the server does not start", "order_exists": "identifiers are new", "job_over": "the runner's",
 	"order_not_first": "a session's", "order_known": "it is the answer that the order has",
 	"abandoned": "the caller has left", "cancelled": "the caller has left",
 }

@@ -24,11 +24,11 @@ type giveOrder struct {
 
 func (q *giveOrder) useOnce(key string) { q.key = key }
 
-// The words of if_offline and if_busy. "fail" is the default of both.
+// The words of if_offline and if_busy.
 const (
-	fail      = "fail"
-	queueIt   = "queue" // if_offline
-	waitForIt = "wait"  // if_busy
+	fail      = schema.IfFail
+	queueIt   = schema.IfQueue
+	waitForIt = schema.IfWait
 )
 
 func (q giveOrder) check() error {

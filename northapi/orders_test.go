@@ -134,10 +134,6 @@ func TestNotOffered(t *testing.T) {
 	r := w.request("operator", post, "relation_add", `{"device_id":"201","group_id":"103"}`)
 	r.Header.Set("Idempotency-Key", "k")
 	w.send(r).want(t, 400, "not_offered")
-	for _, service := range []string{"group_give_order", "group_order_cancel"} {
-		w.do("admin", post, service, `{}`).want(t, 404, "not_found")
-	}
-	w.do("admin", get, "group_order_query/1", "").want(t, 404, "not_found")
 }
 
 // TestF47_CallerLeaves: the sessions see that the caller has left, and decide

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/edgetether/tether/schema"
 	"github.com/go-chi/chi/v5"
@@ -82,6 +83,26 @@ func (p *params) integer(name string, least, most, absent int64) int64 {
 
 // time is in milliseconds since the Unix epoch; 0 if it was not given.
 func (p *params) time(name string) int64 { return p.integer(name, 0, math.MaxInt64, 0) }
+
+// words are given one by one, or in lists with commas, most of them at most.
+func words[T ~string](p *params, name string, most int, valid func(T) bool, must string) []T {
+	var all []T
+	for _, list := range p.query[name] {
+		for word := range strings.SplitSeq(list, ",") {
+			if !valid(T(word)) {
+				p.refuse(schema.InvalidMember(name, "%s", must))
+				break
+			}
+			all = append(all, T(word))
+		}
+	}
+	delete(p.query, name)
+	if len(all) > most {
+		p.refuse(schema.InvalidMember(name, "must have at most %d members", most))
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
 
 // page is the part of a list that is asked for.
 func (p *params) page() schema.Page {

@@ -116,6 +116,9 @@ type Sessions interface {
 	// AwaitOrder waits up to wait for the end of an order that was given, and
 	// returns as GiveOrder does.
 	AwaitOrder(ctx context.Context, orderID string, wait time.Duration) (*schema.Order, error)
+	// JobChanged has a job carried out that was added, or heeds that it was
+	// cancelled. It does not block.
+	JobChanged(jobID string)
 	// Live tells of those of the devices that are connected; others are absent.
 	Live(ctx context.Context, deviceIDs []string) (map[string]schema.Live, error)
 	// End closes a device's session, if there is one, because of a change

@@ -18,6 +18,8 @@ const (
 	ownGroup, ownDevice, ownOrder, ownUpload                 = "101", "201", "301", "302"
 	foreignGroup, foreignDevice, foreignOrder, foreignUpload = "102", "202", "303", "304"
 	ownQueued, foreignQueued                                 = "305", "306"
+	ownJob, foreignJob, bothJob                              = "501", "502", "505"
+	ownEnded, foreignEnded                                   = "503", "504"
 	spareGroup                                               = "103" // empty, and within the scope too
 	missing                                                  = "999"
 	logText                                                  = "one line of a device's log\n"
@@ -73,8 +75,30 @@ func seed(ctx context.Context, path string) (err error) {
 		queued(ctx, s, ownDevice, ownQueued, schema.Once{}),
 		queued(ctx, s, foreignDevice, foreignQueued, schema.Once{}),
 		s.AddGroup(ctx, schema.Group{GroupID: spareGroup, Name: "spare"}),
+		seedJob(ctx, s, ownJob, ownDevice),
+		seedJob(ctx, s, foreignJob, foreignDevice),
+		seedJob(ctx, s, bothJob, ownDevice, foreignDevice),
+		endedJob(ctx, s, ownEnded, ownDevice),
+		endedJob(ctx, s, foreignEnded, foreignDevice),
 		seedKeys(ctx, s),
 	)
+}
+
+// seedJob makes a job for devices, which runs.
+func seedJob(ctx context.Context, s *store.Store, job string, devices ...string) error {
+	next := 0
+	_, err := s.AddJob(ctx, schema.Everything, schema.NewJob{DeviceIDs: devices, Job: schema.Job{
+		JobID: job, Target: schema.JobTarget{Kind: schema.TargetDevices}, Order: "blink", Params: schema.RawObject(`{"n":3}`), MaxParallel: 5,
+		IfOffline: schema.IfFail, IfBusy: schema.IfFail, TTL: 60, By: "key:seed", CreatedTime: loginTime,
+	}}, func() string { next++; return fmt.Sprint(job, next) })
+	return err
+}
+
+// endedJob makes one that has ended: the device was offline.
+func endedJob(ctx context.Context, s *store.Store, job, device string) error {
+	err := errors.Join(seedJob(ctx, s, job, device), s.RefuseOrder(ctx, job, 1, "device_offline", "the device is offline"))
+	_, more := s.SettleJob(ctx, job, loginTime)
+	return errors.Join(err, more)
 }
 
 // seedDevice adds a device that was there once, carried out an order,

@@ -33,6 +33,7 @@ type sessions struct {
 	told    []schema.DeviceUpdate
 	given   []schema.Ask
 	awaited []string         // "order wait"
+	jobs    []string         // that were told of
 	faults  map[string]error // by method
 	give    func(context.Context, schema.Order) (*schema.Order, error)
 }
@@ -49,6 +50,12 @@ func (s *sessions) AwaitOrder(ctx context.Context, orderID string, wait time.Dur
 	s.awaited = append(s.awaited, fmt.Sprint(orderID, " ", wait))
 	s.mu.Unlock()
 	return s.give(ctx, schema.Order{OrderID: orderID})
+}
+
+func (s *sessions) JobChanged(jobID string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.jobs = append(s.jobs, jobID)
 }
 
 func (s *sessions) Live(_ context.Context, ids []string) (map[string]schema.Live, error) {
@@ -156,7 +163,7 @@ func newWorld(t testing.TB, changes ...func(*northapi.Config)) *world {
 	}
 	w.sessions = &sessions{live: map[string]schema.Live{ownDevice: live, foreignDevice: live}, faults: map[string]error{}, give: succeed}
 	c := northapi.Config{
-		Devices: w.store, Groups: w.store, Relations: w.store, Records: w.store, Orders: w.store, Keys: w.store, KeySessions: w.store, AuditLog: w.store,
+		Devices: w.store, Groups: w.store, Relations: w.store, Records: w.store, Orders: w.store, Jobs: w.store, Keys: w.store, KeySessions: w.store, AuditLog: w.store,
 		EventLog: w.store, Feed: w.feed, Sessions: w.sessions, Files: w.files, Secrets: w.secrets,
 		NewID: func() string { return fmt.Sprint(w.ids.Add(1)) },
 		Now:   func() time.Time { return w.now },

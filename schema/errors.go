@@ -111,6 +111,15 @@ var (
 	ErrNotFirst         = Errorf(OrderConflict, "order_not_first", "the order is not the first that waits, or does not wait any more")
 	ErrOrderKnown       = Errorf(OrderConflict, "order_known", "an order was given with this Idempotency-Key already")
 	ErrOtherOrder       = Errorf(OrderConflict, "idempotency_conflict", "Idempotency-Key: was used for an order with another body")
+	ErrOrderExists      = Errorf(OrderRefused, "order_exists", "an order with this id is there already")
+	ErrJobNotFound      = Errorf(OrderNotFound, "job_not_found", "no such job")
+	ErrJobOver          = Errorf(OrderRefused, "job_over", "the job was cancelled or stopped before it was the device's turn")
+	ErrJobRunning       = Errorf(OrderConflict, "job_running", "job_id: the job has not ended; wait for its end, or cancel it first")
+	ErrNoDevices        = Errorf(OrderConflict, "no_devices", "there is no device that the order would be for")
+	ErrTooManyJobs      = &Error{
+		Kind: Overloaded, Code: "too_many_jobs", RetryAfter: 10 * time.Second,
+		Message: fmt.Sprintf("%d jobs have not ended; wait for one, or cancel it", MaxJobs),
+	}
 	ErrQueueFull        = Errorf(OrderRefused, "queue_full", "%d orders wait for the device already", MaxQueued)
 	ErrKeyNotFound      = Errorf(KeyNotFound, "key_not_found", "no such key")
 	ErrFileNotFound     = Errorf(NotFound, "logfile_not_found", "no log file of this order")

@@ -1,16 +1,22 @@
 package schema
 
+import (
+	"encoding/json"
+	"slices"
+)
+
 // EventSelection narrows a stream of events; empty members match all.
 type EventSelection struct {
 	DeviceID string
 	GroupID  string // of devices that are in it when the event is read
+	JobIDs   []string
 	Kinds    []EventKind
 }
 
-// Takes says whether the stream has an event. Who is in the group only the
-// store knows.
-func (s EventSelection) Takes(deviceID string, kind EventKind) bool {
-	if s.DeviceID != "" && s.DeviceID != deviceID {
+// Takes says whether the stream has an event, which may be of a job's order.
+// Who is in the group only the store knows.
+func (s EventSelection) Takes(deviceID, jobID string, kind EventKind) bool {
+	if s.DeviceID != "" && s.DeviceID != deviceID || len(s.JobIDs) > 0 && !slices.Contains(s.JobIDs, jobID) {
 		return false
 	}
 	for _, k := range s.Kinds {
@@ -19,6 +25,34 @@ func (s EventSelection) Takes(deviceID string, kind EventKind) bool {
 		}
 	}
 	return len(s.Kinds) == 0
+}
+
+// EventOrderRef is what the detail of an event says of the order that it is of.
+type EventOrderRef struct {
+	OrderID string `json:"order_id"`
+	JobID   string `json:"job_id"` // empty: the order is of no job
+}
+
+// OrderRef reads e's detail; the zero EventOrderRef: it is of no order.
+func (e Event) OrderRef() (ref EventOrderRef) {
+	switch e.Kind {
+	case EventOrder, EventOrderResult, EventRestartVerified, EventRestartUnverified:
+	default:
+		return ref
+	}
+	if json.Unmarshal(e.Detail, &ref) != nil {
+		return EventOrderRef{}
+	}
+	return ref
+}
+
+// OrderDetail builds the detail of an event of o: its order_id, its job_id if
+// it is of a job, and what else there is to say.
+func OrderDetail(o Order, pairs ...any) json.RawMessage {
+	if o.JobID != nil {
+		pairs = append(pairs, "job_id", *o.JobID)
+	}
+	return Detail(append(pairs, "order_id", o.OrderID)...)
 }
 
 // EventRange is what the store has of a stream behind a position.

@@ -102,7 +102,8 @@ type Intent struct {
 //
 // The state OrderQueued is for one that was claimed and of which no byte was
 // sent: it waits again, in the place that it had or before all others. Only
-// the claim of this Epoch and Sent time is taken back, no later one.
+// the claim of this Epoch and Sent time is taken back, no later one. The same
+// holds for OrderCancelled, if Sent is set.
 type Outcome struct {
 	OrderID  string
 	DeviceID string
@@ -112,7 +113,7 @@ type Outcome struct {
 	Late     bool
 	Message  string
 	Data     RawObject
-	Sent     int64 // OrderQueued: the SentTime of the claim
+	Sent     int64 // OrderQueued, OrderCancelled: the SentTime of the claim
 	Expires  int64 // OrderQueued: for an order that has not waited before
 	Now      int64
 }

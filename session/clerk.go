@@ -109,8 +109,12 @@ func (c *clerk) untilExpiry() time.Duration {
 
 // Run is the hub's clerk, until ctx ends: it stores outcomes that the store
 // refused, settles what is overdue, ends at its time what has waited too long,
-// and hands over what waits though its device is there.
+// and hands over what waits though its device is there. Beside that it carries
+// jobs out.
 func (h *Hub) Run(ctx context.Context) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { h.jobs.run(ctx) })
 	every, expiry := time.NewTicker(clerkEvery), time.NewTimer(0)
 	defer every.Stop()
 	defer expiry.Stop()

@@ -17,14 +17,20 @@ func (h *Hub) GiveOrder(ctx context.Context, ask schema.Ask) (o *schema.Order, e
 	if h.isDraining() {
 		return nil, h.refuseOrder(ask, schema.ErrDraining)
 	}
-	record, err := h.giveNow(ctx, ask)
-	if err != nil && record == nil && ask.Queues(err) {
-		record, err = h.queueOrder(ask)
-	}
+	record, err := h.carry(ctx, ask)
 	if err != nil || record.State != schema.OrderQueued {
 		return record, err
 	}
 	return h.wait(ctx, *record, ask.Wait-time.Since(start))
+}
+
+// carry is GiveOrder for who does not wait for an order that waits itself.
+func (h *Hub) carry(ctx context.Context, ask schema.Ask) (*schema.Order, error) {
+	record, err := h.giveNow(ctx, ask)
+	if err != nil && record == nil && ask.Queues(err) {
+		return h.queueOrder(ask)
+	}
+	return record, err
 }
 
 // giveNow is for a device that is there and free.

@@ -28,6 +28,7 @@ type Config struct {
 	Journal Journal
 	Settler Settler
 	Uploads Uploads // nil: devices upload to targets of their own
+	Jobs    Jobs    // nil: there are no group orders
 
 	// Verify checks a presented secret; the zero Credential is an unknown
 	// device and takes as long. Cheap says whether checking a secret costs
@@ -42,6 +43,7 @@ type Config struct {
 	MessageBurst  int           // and at once; default schema.MessageBurst
 	RefusalDelay  time.Duration // from a login to its refusal; default 1 s
 	RestartWindow time.Duration // for a new boot_id after a restart; default schema.RestartWindow
+	JobGrace      time.Duration // for devices to come back after a start, before a job goes on without them; default 30 s
 	Origins       []string      // Origin headers that a WebSocket handshake may carry
 
 	Observe Observe
@@ -55,6 +57,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.RefusalDelay, time.Second)
 	setDefault(&c.RestartWindow, schema.RestartWindow)
 	c.Observe = c.Observe.withDefaults()
+	setDefault(&c.JobGrace, 30*time.Second)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -69,6 +72,7 @@ type Hub struct {
 	clerk *clerk
 	meter *meter
 	born  time.Time
+	jobs  *jobs
 
 	ctx    context.Context // of logins and checks of uploads; ends with Close
 	cancel context.CancelFunc
@@ -104,7 +108,7 @@ type claimTry struct {
 func New(cfg Config) *Hub {
 	cfg = cfg.withDefaults()
 	ctx, cancel := context.WithCancel(context.Background())
-	return &Hub{
+	h := &Hub{
 		cfg: cfg, log: cfg.Log, gate: newGate(&cfg), clerk: newClerk(&cfg), meter: newMeter(), born: time.Now(),
 		ctx: ctx, cancel: cancel,
 		sessions: make(map[*Session]struct{}),
@@ -113,6 +117,8 @@ func New(cfg Config) *Hub {
 		empty:    make(chan struct{}),
 		stopping: make(chan struct{}),
 	}
+	h.jobs = newJobs(h)
+	return h
 }
 
 // ServeHTTP upgrades a device's connection and starts its session. It returns

@@ -47,12 +47,16 @@ func (c *core) onOrder(ev orderRequest, now time.Time) {
 }
 
 // begin has the intent of an order committed. No two claims of a session have
-// one time: by that they are told apart.
+// one time: by that they are told apart. A job's order has nobody who would be
+// told that the store is slow, and waits for it.
 func (c *core) begin(f *flight, now time.Time) {
 	at := max(now.UnixMilli(), c.line.claimed+1)
 	c.line.claimed = at
 	f.order.State, f.order.SentTime = schema.OrderSent, &at
-	f.stage, f.due = intending, now.Add(c.set.IntentTimeout)
+	f.stage = intending
+	if f.order.JobID == nil {
+		f.due = now.Add(c.set.IntentTimeout)
+	}
 	c.slot = f
 	due := now.Add(c.set.IntentTimeout + c.set.OrderTimeout)
 	c.owe(beginOrder{schema.Intent{
@@ -92,7 +96,7 @@ func (c *core) refuseOrder(ev orderRequest, err *schema.Error, now time.Time) {
 func refusedOrder(o schema.Order, err *schema.Error, now time.Time) schema.Event {
 	return schema.Event{
 		DeviceID: o.DeviceID, Time: now.UnixMilli(), Kind: schema.EventOrder, Outcome: "refused", By: o.By,
-		Detail: schema.Detail("order_id", o.OrderID, "order", o.Order, "reason", err.Code),
+		Detail: schema.OrderDetail(o, "order", o.Order, "reason", err.Code),
 	}
 }
 
@@ -119,7 +123,7 @@ func notSent(f *flight) schema.Outcome {
 	if f.waited || f.ask.IfOffline && !f.missed {
 		return schema.Outcome{State: schema.OrderQueued, Reason: schema.ReasonNotSent, Sent: *f.order.SentTime, Expires: f.ask.Expires}
 	}
-	return schema.Outcome{State: schema.OrderCancelled, Reason: schema.ReasonNotSent}
+	return schema.Outcome{State: schema.OrderCancelled, Reason: schema.ReasonNotSent, Sent: *f.order.SentTime}
 }
 
 // intentFailed frees the slot: nothing was sent. A commit that may have

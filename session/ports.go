@@ -73,3 +73,21 @@ type Settler interface {
 	// and carrying out nothing, one a device.
 	HandOver(ctx context.Context, node, now int64) ([]schema.Order, error)
 }
+
+// Jobs are the store's group orders, for who carries them out. All of them wait
+// for the store.
+type Jobs interface {
+	// RunningJobs are those that have not ended, oldest first.
+	RunningJobs(ctx context.Context) ([]string, error)
+	// Job is one with its counts as they are now.
+	Job(ctx context.Context, sc schema.Scope, jobID string) (schema.Job, error)
+	// PendingOrders are those that have not been given, behind a place.
+	PendingOrders(ctx context.Context, jobID string, after int64, limit int) ([]schema.JobOrder, error)
+	// RefuseOrder keeps why a device was not sent its order, unless it was.
+	RefuseOrder(ctx context.Context, jobID string, place int64, reason, message string) error
+	// StopJob has no order of the job begin any more: schema.ErrJobOver.
+	StopJob(ctx context.Context, jobID string) error
+	// SettleJob ends a job all of whose devices have their outcome, and says if
+	// it has ended; of one that begins nothing more it ends orders that wait.
+	SettleJob(ctx context.Context, jobID string, now int64) (ended bool, err error)
+}

@@ -37,8 +37,8 @@ func (o *observed) observe() Observe {
 	}
 }
 
-// holds compares some members of a map.
-func holds(t *testing.T, what string, got map[string]uint64, want map[string]uint64) {
+// counted compares some members of a map.
+func counted(t *testing.T, what string, got map[string]uint64, want map[string]uint64) {
 	t.Helper()
 	for word, n := range got {
 		if n != want[word] {
@@ -70,10 +70,10 @@ func TestStats_Life(t *testing.T) {
 		none.call("login", map[string]string{})
 		synctest.Wait()
 		s := h.Stats()
-		holds(t, "sessions", s.Sessions, map[string]uint64{"waiting": 1, "online": 2})
-		holds(t, "logins by id", s.Logins["id_password"], map[string]uint64{"success": 2})
-		holds(t, "logins by sn", s.Logins["sn_password"], map[string]uint64{"failed": 1})
-		holds(t, "other logins", s.Logins["none"], map[string]uint64{"invalid": 1})
+		counted(t, "sessions", s.Sessions, map[string]uint64{"waiting": 1, "online": 2})
+		counted(t, "logins by id", s.Logins["id_password"], map[string]uint64{"success": 2})
+		counted(t, "logins by sn", s.Logins["sn_password"], map[string]uint64{"failed": 1})
+		counted(t, "other logins", s.Logins["none"], map[string]uint64{"invalid": 1})
 		if len(o.logins) != 2 {
 			t.Errorf("%d logins measured", len(o.logins))
 		}
@@ -88,15 +88,15 @@ func TestStats_Life(t *testing.T) {
 		time.Sleep(schema.FirstDue) // the others are silent; the first one never logged in
 		synctest.Wait()
 		s = h.Stats()
-		holds(t, "sessions", s.Sessions, map[string]uint64{"Unknown": 2})
-		holds(t, "messages", s.Messages, map[string]uint64{"login": 5, "ping": 1, "rpc.discover": 1, "other": 1})
-		holds(t, "closes", s.Closes, map[string]uint64{"4401": 1, "4400": 1, "4409": 1, "4408": 1})
+		counted(t, "sessions", s.Sessions, map[string]uint64{"Unknown": 2})
+		counted(t, "messages", s.Messages, map[string]uint64{"login": 5, "ping": 1, "rpc.discover": 1, "other": 1})
+		counted(t, "closes", s.Closes, map[string]uint64{"4401": 1, "4400": 1, "4409": 1, "4408": 1})
 		if s.Takeovers != 1 || o.late == 0 || s.BytesSent != 0 { // Accept's connections are not counted, ServeHTTP's are
 			t.Errorf("%d takeovers, %d timers, %d bytes", s.Takeovers, o.late, s.BytesSent)
 		}
 		<-a.closed
 		time.Sleep(2 * time.Second) // the other one logged in later
-		holds(t, "sessions", h.Stats().Sessions, map[string]uint64{})
+		counted(t, "sessions", h.Stats().Sessions, map[string]uint64{})
 	})
 }
 
@@ -150,7 +150,7 @@ func TestStats_Orders(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
 		s := h.Stats()
-		holds(t, "refusals", s.Refusals, map[string]uint64{"device_busy": 1, "device_offline": 1, "store_unavailable": 1})
+		counted(t, "refusals", s.Refusals, map[string]uint64{"device_busy": 1, "device_offline": 1, "store_unavailable": 1})
 		if s.LateResults != 1 || s.OrdersInFlight != 0 || s.RetriesPending != 1 {
 			t.Errorf("%d late results, %d in flight, %d to be stored", s.LateResults, s.OrdersInFlight, s.RetriesPending)
 		}
@@ -170,7 +170,7 @@ func TestT45_WordsAreFixed(t *testing.T) {
 		x.add(strconv.Itoa(i))
 	}
 	x.add("a")
-	holds(t, "tally", x.read(), map[string]uint64{"a": 1, "other": 1000})
+	counted(t, "tally", x.read(), map[string]uint64{"a": 1, "other": 1000})
 	if gotMethod("made up") != gotOther {
 		t.Error("a method of a stranger's is counted by name")
 	}

@@ -1,19 +1,20 @@
 package session
 
 import (
-	"encoding/json"
 	"sync"
+	"sync/atomic"
 
 	"github.com/edgetether/tether/schema"
 )
 
 // Waits are the callers that wait for an order that no session of theirs
-// carries: one that is queued, or that was given by somebody else. They hear of
-// an order's changes by its events, which every change leaves, whoever makes
-// it. The zero value is ready.
+// carries: one that is queued, or that was given by somebody else; and the jobs
+// that are being carried out. They hear of an order's changes by its events,
+// which every change leaves, whoever makes it. The zero value is ready.
 type Waits struct {
 	mu     sync.Mutex
 	orders map[string]*awaited
+	jobs   map[string]*failures
 }
 
 // awaited is an order that somebody waits for.
@@ -56,29 +57,54 @@ func (w *Waits) leave(orderID string, a *awaited) {
 func (w *Waits) Committed(events []schema.Event) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.orders) == 0 {
+	if len(w.orders) == 0 && len(w.jobs) == 0 {
 		return
 	}
 	for _, e := range events {
-		if a := w.orders[orderOf(e)]; a != nil {
+		ref := e.OrderRef()
+		if a := w.orders[ref.OrderID]; a != nil {
 			close(a.changed)
 			a.changed = make(chan struct{})
+		}
+		if t := w.jobs[ref.JobID]; t != nil {
+			t.add(e.Kind == schema.EventOrderResult && schema.OrderState(e.Outcome) != schema.OrderSucceeded)
 		}
 	}
 }
 
-// orderOf is the order that an event is of; empty if it is of none.
-func orderOf(e schema.Event) string {
-	switch e.Kind {
-	case schema.EventOrder, schema.EventOrderResult, schema.EventRestartVerified:
+// count adds a job that is being carried out; leave must be called.
+func (w *Waits) count(jobID string) (t *failures, leave func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.jobs == nil {
+		w.jobs = make(map[string]*failures)
+	}
+	t = &failures{changed: make(chan struct{}, 1)}
+	w.jobs[jobID] = t
+	return t, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		delete(w.jobs, jobID)
+	}
+}
+
+// failures is how many devices of a job did not succeed: that many at most, since
+// an order may be counted again when a late result comes.
+type failures struct {
+	failed  atomic.Int64
+	changed chan struct{} // holds one token: an order of the job has changed
+}
+
+func (t *failures) add(failed bool) {
+	if failed {
+		t.failed.Add(1)
+	}
+	t.tell()
+}
+
+func (t *failures) tell() {
+	select {
+	case t.changed <- struct{}{}:
 	default:
-		return ""
 	}
-	var d struct {
-		OrderID string `json:"order_id"`
-	}
-	if json.Unmarshal(e.Detail, &d) != nil {
-		return ""
-	}
-	return d.OrderID
 }

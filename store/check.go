@@ -77,6 +77,21 @@ var invariants = []invariant{
 			WHERE k.key_id IS NULL OR s.expires_time < s.created_time LIMIT $1`},
 	{"audit log: of %s, at %d, the status is %d, which is none",
 		"SELECT service, at, status FROM audit WHERE service <> 'audit_lost' AND status NOT BETWEEN 0 AND 599 LIMIT $1"},
+	// Jobs. One whose removal has begun is not looked at.
+	{"job %s: its state is none that there is, or not that of a job which ended at %d; it was made at %d",
+		`SELECT job_id, COALESCE(ended_time, 0), created_time FROM jobs
+			WHERE state NOT IN ('running', 'done', 'cancelled', 'stopped', 'removed')
+				OR state = 'running' AND ended_time IS NOT NULL OR state IN ('done', 'removed') AND ended_time IS NULL LIMIT $1`},
+	{"job %s: it is for %d devices, and %d are there",
+		`SELECT j.job_id, j.total, COUNT(d.place) FROM jobs j LEFT JOIN job_devices d ON d.job_id = j.job_id
+			WHERE j.state <> 'removed' GROUP BY j.job_id, j.total HAVING j.total <> COUNT(d.place) LIMIT $1`},
+	{"job %s: the device at place %d has no order, as its row says, and %d is there",
+		`SELECT d.job_id, d.place, COUNT(*) FROM job_devices d JOIN orders o ON o.order_id = d.order_id
+			WHERE d.reason IS NOT NULL OR COALESCE(o.job_id, '') <> d.job_id OR o.device_id <> d.device_id
+			GROUP BY d.job_id, d.place LIMIT $1`},
+	{"job %s: it ended at %d, and %d of its orders have not",
+		`SELECT j.job_id, j.ended_time, COUNT(*) FROM jobs j JOIN orders o ON o.job_id = j.job_id
+			WHERE j.ended_time IS NOT NULL AND o.state IN ('queued', 'sent') GROUP BY j.job_id, j.ended_time LIMIT $1`},
 
 	// Nodes.
 	{"node %s: it is of incarnation %d, and the counter stands at %d",

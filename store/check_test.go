@@ -65,6 +65,8 @@ func TestCheck_EachInvariant(t *testing.T) {
 			"UPDATE devices SET state = 'Offline' WHERE device_id = '1'":                       "device 1: its state is none that there is; it is of node 7, epoch 2",
 			bare("relations") + "UPDATE relations SET group_id = 'h'":                          "device 1: it is in a group, and of devices 1 and of groups 0 are there",
 			"UPDATE orders SET state = 'lost', ended_time = 1":                                 "order o1: its state is none that there is; it was made at ",
+			"UPDATE jobs SET state = 'lost'":                                                   "job j: its state is none that there is, or not that of a job which ended at 0",
+			"DELETE FROM job_devices WHERE place = 2":                                          "job j: it is for 2 devices, and 1 are there",
 			"UPDATE nodes SET incarnation = 7":                                                 "node n: it is of incarnation 7, and the counter stands at 1",
 		}, {
 			"UPDATE events SET pos = 1000 WHERE pos = 14":                           "device 2: its event at 1000 comes after the one at 13",
@@ -82,6 +84,9 @@ func TestCheck_EachInvariant(t *testing.T) {
 		}, {
 			bare("relations") + bare("devices") + "UPDATE devices SET sn = 'x', model = 'y'": "device 1: 2 devices have its sn and model, and 1 may",
 			"UPDATE events SET pos = 1000 WHERE device_id = '1' AND seq = 2":                 "device 1: event 3 is the one before as well, or is at ",
+			"UPDATE jobs SET ended_time = 5":                                                 "job j: its state is none that there is, or not that of a job which ended at 5",
+			"UPDATE orders SET job_id = 'j' WHERE order_id = 'o1'":                           "job j: it ended at 5, and 1 of its orders have not",
+			"UPDATE job_devices SET order_id = 'o2' WHERE place = 2":                         "job j: the device at place 2 has no order, as its row says, and 1 is there",
 			"UPDATE orders SET ended_time = 5":                                               "and ended at 5",
 		}} {
 			url := newDatabase(t)

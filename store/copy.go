@@ -28,12 +28,15 @@ var copiedTables = []copiedTable{
 	{name: "key_sessions", columns: "hash, key_id, created_time, used_time, expires_time"},
 	{name: "audit", columns: auditColumns},
 	{name: "orders", columns: `order_id, device_id, name, is_inner, params, state, reason, late, verified, message, data, actor,
-		created_time, sent_time, ended_time, due_time, epoch, node, boot_id, queue_pos, expires_time, once_owner, once_key, once_hash`},
+		created_time, sent_time, ended_time, due_time, epoch, node, boot_id, queue_pos, expires_time, once_owner, once_key, once_hash, job_id`},
 	{name: "logfiles", columns: "order_id, device_id, bytes, sha256, created_time"},
 	{name: "event_seq", columns: "device_id, seq"},
 	{name: "events", columns: "device_id, seq, pos, at, kind, outcome, actor, detail"},
 	{name: "status_history", columns: `device_id, at, status, cpu_user, cpu_system, cpu_idle, cpu_iowait,
 		mem_total, mem_free, mem_cache, root_total, root_used, root_percent`},
+	{name: "jobs", columns: `job_id, target, name, is_inner, params, max_parallel, max_failures, if_offline, if_busy, ttl, total,
+		state, cancelled_by, actor, created_time, ended_time, once_owner, once_key, once_hash`},
+	{name: "job_devices", columns: "job_id, place, device_id, order_id, reason, message"},
 }
 
 func (t copiedTable) query() string { return "SELECT " + t.columns + " FROM " + t.name + t.where }

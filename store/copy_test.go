@@ -51,6 +51,7 @@ func fill(t testing.TB, url string) {
 	_, err = end(s, schema.Outcome{OrderID: "o", DeviceID: "1", Epoch: 2, State: schema.OrderSucceeded, Data: schema.RawObject(`{"é":"\u0000 🛰"}`), Now: start + 200})
 	must(t, err)
 	must(t, begin(s, intentOf("p", "1", 2)))
+	addJob(t, s, jobOf("j", ofGroupG))
 	s.Sample(sampled("1", 0, 0.1))
 	s.Record(note("2", 1))
 	flushed(t, s)
@@ -117,7 +118,7 @@ func TestCopy_EveryValueSurvives(t *testing.T) {
 		var last CopyProgress
 		tables, err := Copy(t.Context(), from, to, func(p CopyProgress) { last = p })
 		must(t, err)
-		equal(t, "progress", last, CopyProgress{Checking: true, Table: "status_history", Done: last.Of, Of: last.Of})
+		equal(t, "progress", last, CopyProgress{Checking: true, Table: "job_devices", Done: last.Of, Of: last.Of})
 		equal(t, "tables", len(tables), len(copiedTables))
 		for _, c := range tables {
 			if c.Source != c.Target || c.Source.Rows == 0 {

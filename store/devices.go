@@ -121,23 +121,23 @@ func (s *Store) ListDevices(ctx context.Context, sc schema.Scope, f schema.Devic
 				return schema.List[schema.Device]{}, err
 			}
 		}
-		q, id := listed(sc, f)
+		q, id := listed(sc, f, deviceColumns)
 		return list(r, q, p, order{kind: 'd', id: id}, plainDevice,
 			func(d schema.Device) cursor { return cursor{id: d.DeviceID} })
 	})
 }
 
-// listed is the query of ListDevices, and the column that orders it. A page is
+// listed is the query of ListDevices, for some columns of d, and the column that orders it. A page is
 // to read what it shows, and SQLite, which knows nothing of how many rows there
 // are, reads first the table whose column that is: a group's devices are found
 // by the group, and names that nothing else narrows in an index of little else.
-func listed(sc schema.Scope, f schema.DeviceFilter) (*query, string) {
+func listed(sc schema.Scope, f schema.DeviceFilter, columns string) (*query, string) {
 	var q query
 	id, name, group := "d.device_id", "d.name_folded", f.GroupID
 	if group == "" && len(sc.Groups) == 1 {
 		group = sc.Groups[0]
 	}
-	q.add("SELECT " + deviceColumns)
+	q.add("SELECT " + columns)
 	switch {
 	case group != "":
 		id = "g.device_id"

@@ -34,6 +34,7 @@ func livedAt(t *testing.T, url string) *Store {
 	claim(t, s, claimOf("1", 1))
 	claim(t, s, claimOf("1", 2))
 	claim(t, s, claimOf("2", 1))
+	addJob(t, s, jobOf("j", ofDeviceList, "1", "3"))
 	must(t, begin(s, intentOf("o1", "1", 2)))
 	must(t, begin(s, intentOf("o2", "2", 1)))
 	s.Presence(schema.Presence{DeviceID: "2", Epoch: 1, State: schema.Offline, Reason: "reset", Now: start})

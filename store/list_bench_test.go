@@ -93,7 +93,7 @@ func BenchmarkDeviceQueryAll(b *testing.B) {
 					shown = len(l.Items)
 				}
 				b.ReportMetric(float64(shown), "shown")
-				q, id := listed(c.scope, c.filter)
+				q, id := listed(c.scope, c.filter, deviceColumns)
 				must(b, order{kind: 'd', id: id}.after(q, ""))
 				q.add(" LIMIT ?", 101)
 				if s.engine.local {

@@ -241,7 +241,7 @@ func (t *tx) proveRestarts(c schema.Claim) error {
 		t.event(schema.Event{
 			DeviceID: c.DeviceID, Time: c.Now, Kind: schema.EventRestartVerified,
 			Outcome: string(schema.OrderSucceeded), By: byDevice,
-			Detail: schema.Detail("order_id", o.OrderID, "late", o.Late),
+			Detail: schema.OrderDetail(o, "late", o.Late),
 		})
 	}
 	return err

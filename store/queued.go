@@ -29,16 +29,21 @@ func (t *tx) enqueue(q schema.Queued) (schema.Order, error) {
 	if err := t.freeOnce(q.Once); err != nil {
 		return schema.Order{}, err
 	}
+	if o.JobID != nil {
+		if err := t.jobTakes(o); err != nil {
+			return schema.Order{}, err
+		}
+	}
 	var place int64
 	err = t.row("UPDATE counters SET value = value + 1 WHERE name = 'queue' RETURNING value").Scan(&place)
 	if err != nil {
 		return schema.Order{}, err
 	}
 	row := t.row(`INSERT INTO orders (order_id, device_id, name, is_inner, params, state, actor, created_time,
-			due_time, expires_time, queue_pos, once_owner, once_key, once_hash)
-		VALUES ($1, $2, $3, $4, $5, 'queued', $6, $7, $8, $8, $9, $10, $11, $12) RETURNING `+orderColumns,
+			due_time, expires_time, queue_pos, once_owner, once_key, once_hash, job_id)
+		VALUES ($1, $2, $3, $4, $5, 'queued', $6, $7, $8, $8, $9, $10, $11, $12, $13) RETURNING `+orderColumns,
 		o.OrderID, o.DeviceID, o.Order, o.IsInner, paramsText(o), o.By, o.CreatedTime,
-		q.Expires, place, nullable(q.Once.Owner), nullable(q.Once.Key), nullable(q.Once.Hash))
+		q.Expires, place, nullable(q.Once.Owner), nullable(q.Once.Key), nullable(q.Once.Hash), o.JobID)
 	if o, err = scanOrder(row); err == nil {
 		t.waits(o, o.By, o.CreatedTime, "expires_time", q.Expires)
 	}
@@ -64,7 +69,7 @@ func (t *tx) roomFor(deviceID string) error {
 func (t *tx) waits(o schema.Order, by string, now int64, name string, value any) {
 	t.event(schema.Event{
 		DeviceID: o.DeviceID, Time: now, Kind: schema.EventOrder, Outcome: string(schema.OrderQueued), By: by,
-		Detail: schema.Detail("order_id", o.OrderID, "order", o.Order, "by", o.By, name, value),
+		Detail: schema.OrderDetail(o, "order", o.Order, "by", o.By, name, value),
 	})
 }
 

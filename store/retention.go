@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"slices"
 )
 
@@ -34,10 +36,46 @@ func (s *Store) RemoveEvents(ctx context.Context, before int64) (int64, error) {
 }
 
 // RemoveOrders removes orders that ended before before, a batch at most, and
-// says how many. One that has not ended stays, however old it is.
+// says how many. One that has not ended stays, however old it is, and one of a
+// job stays as long as the job.
 func (s *Store) RemoveOrders(ctx context.Context, before int64) (int64, error) {
+	n, err := s.removeJob(ctx, before)
+	if n != 0 || err != nil {
+		return n, err
+	}
 	return s.remove(ctx, `DELETE FROM orders WHERE order_id IN
-		(SELECT order_id FROM orders WHERE ended_time < $1 ORDER BY ended_time LIMIT $2) RETURNING device_id`, before, removeBatch)
+		(SELECT order_id FROM orders WHERE ended_time < $1
+			AND (job_id IS NULL OR NOT EXISTS (SELECT 1 FROM jobs j WHERE j.job_id = orders.job_id))
+			ORDER BY ended_time LIMIT $2) RETURNING device_id`, before, removeBatch)
+}
+
+// removeJob removes the job that ended longest before before, the rows of its
+// devices in batches first, and says how many. It is gone for everybody with
+// the first of them: what is left of it must not be counted.
+func (s *Store) removeJob(ctx context.Context, before int64) (int64, error) {
+	jobID, err := read(ctx, s, func(r querier) (id string, err error) {
+		err = r.row("SELECT job_id FROM jobs WHERE ended_time < $1 ORDER BY ended_time LIMIT 1", before).Scan(&id)
+		if errors.Is(err, sql.ErrNoRows) {
+			return "", nil
+		}
+		return id, err
+	})
+	if err != nil || jobID == "" {
+		return 0, err
+	}
+	return write(ctx, s, func(t *tx) (int64, error) {
+		n, err := t.exec(`DELETE FROM job_devices WHERE job_id = $1 AND place IN
+			(SELECT place FROM job_devices WHERE job_id = $1 ORDER BY place LIMIT $2)`, jobID, removeBatch)
+		if err != nil {
+			return 0, err
+		}
+		text := "UPDATE jobs SET state = 'removed' WHERE job_id = $1"
+		if n < removeBatch {
+			text = "DELETE FROM jobs WHERE job_id = $1"
+		}
+		_, err = t.exec(text, jobID)
+		return max(n, 1), err
+	})
 }
 
 // RemoveSamples removes reports of the history that are older than before, a

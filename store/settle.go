@@ -54,7 +54,7 @@ func (t *tx) unverified(now, before int64) error {
 	for _, o := range oldestFirst(orders) {
 		t.event(schema.Event{
 			DeviceID: o.DeviceID, Time: now, Kind: schema.EventRestartUnverified, Outcome: string(o.State), By: byServer,
-			Detail: schema.Detail("order_id", o.OrderID),
+			Detail: schema.OrderDetail(o),
 		})
 	}
 	return err

@@ -57,6 +57,11 @@ func selected(r querier, sc schema.Scope, sel schema.EventSelection) (schema.Sco
 			return sc, err
 		}
 	}
+	for _, id := range sel.JobIDs {
+		if _, err := uncounted(r, sc, id); err != nil {
+			return sc, err
+		}
+	}
 	if sel.GroupID == "" {
 		return sc, nil
 	}
@@ -81,7 +86,21 @@ func streamed(sc schema.Scope, sel schema.EventSelection, after, through int64, 
 		q.add(" AND ")
 		q.in("kind", kinds)
 	}
+	if len(sel.JobIDs) > 0 {
+		q.ofJobs(sel.JobIDs)
+	}
 	q.within(sc, "events.device_id")
 	q.add(" ORDER BY pos LIMIT ?", limit)
 	return &q
+}
+
+// ofJobs limits the query to the events of jobs' orders. Their detail is text of
+// our own making, in which nothing of a device's or a caller's could pass for a
+// member, and the range of positions bounds how much of it is looked at.
+func (q *query) ofJobs(ids []string) {
+	q.add(" AND kind IN ('order', 'order_result', 'restart_verified', 'restart_unverified') AND (FALSE")
+	for _, id := range ids {
+		q.add(" OR detail LIKE ?", `%"job_id":"`+id+`"%`)
+	}
+	q.add(")")
 }

@@ -13,6 +13,7 @@ type eventsCmd struct {
 	remote
 	Device string             `help:"Those of this device: its id or its whole name."`
 	Group  string             `help:"Those of the devices in this group: its id or name."`
+	Job    []string           `placeholder:"ID,…" help:"Those of the orders of these jobs."`
 	Kind   []schema.EventKind `placeholder:"KIND,…" help:"Those of these kinds: connect, login, login_failed, login_refused, state, status, order, order_result, restart_verified, restart_unverified, upload, update, disconnect, events_lost."`
 	After  *int64             `placeholder:"POS" help:"Begin behind this position; 0: with the oldest that is kept. Default: with what comes next."`
 }
@@ -30,7 +31,7 @@ Examples:
 
 // Run is the command.
 func (c *eventsCmd) Run(ctx context.Context, a *asking) (err error) {
-	q := client.EventQuery{EventSelection: schema.EventSelection{Kinds: c.Kind}, After: c.After}
+	q := client.EventQuery{EventSelection: schema.EventSelection{Kinds: c.Kind, JobIDs: c.Job}, After: c.After}
 	if c.Device != "" {
 		if q.DeviceID, err = a.device(ctx, c.Device); err != nil {
 			return err

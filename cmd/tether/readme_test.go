@@ -225,6 +225,8 @@ func TestReadmeLimits(t *testing.T) {
 		fmt.Sprintf("%d bytes, %g h", schema.MaxOnceKey, schema.OnceLifetime.Hours()),
 		fmt.Sprintf("%d to %d bytes", schema.MinPassword, schema.MaxPassword),
 		fmt.Sprintf("%d days", schema.TokenLifetime/(24*time.Hour)),
+		fmt.Sprintf("%s/s, %s at once", thousands(schema.KeyRate), thousands(2*schema.KeyRate)), thousands(schema.KeyWaiting),
+		fmt.Sprintf("%d, %d min, %g h", schema.MaxKeySession, schema.SessionIdle/time.Minute, schema.SessionLifetime.Hours()),
 		fmt.Sprintf("%d MiB", schema.MaxBody>>20),
 		fmt.Sprintf("%d KiB", schema.MaxImportLine>>10), fmt.Sprintf("%s to %d days", seconds(schema.MinHistoryStep), schema.MaxHistoryStep/day),
 		fmt.Sprintf("%d min", schema.UploadLifetime/time.Minute),
@@ -238,6 +240,9 @@ func TestReadmeLimits(t *testing.T) {
 		t.Errorf("the table has\n%q\nthe schema\n%q", got, want)
 	}
 }
+
+// thousands is a number of four digits as people write it.
+func thousands(n int) string { return fmt.Sprintf("%d,%03d", n/1000, n%1000) }
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%g s", d.Seconds()) }
 

@@ -202,7 +202,7 @@ func (s *service) hubConfig(c serviceConfig, node schema.Node) session.Config {
 	h := session.Config{
 		Settings: session.Settings{StatusSample: c.statusSample, Discover: schema.OpenRPCDevice},
 		Node:     node,
-		Logins:   s.store, Orders: s.store, Queue: s.store, Waits: &s.waits, Journal: s.store, Settler: s.store,
+		Logins:   s.store, Orders: s.store, Queue: s.store, Waits: &s.waits, Journal: s.store, Settler: s.store, Jobs: s.store,
 		Verify: s.secrets.Verify, Cheap: store.IsCheap, NewToken: s.secrets.NewToken, HashToken: s.secrets.HashToken,
 		MessageRate: c.messageRate, RestartWindow: c.restartWindow, Origins: c.origins,
 		Observe: s.metrics.observe(), Log: s.log,
@@ -218,7 +218,7 @@ func (s *service) hubConfig(c serviceConfig, node schema.Node) session.Config {
 
 func (s *service) apiConfig(c serviceConfig) northapi.Config {
 	a := northapi.Config{
-		Devices: s.store, Groups: s.store, Relations: s.store, Records: s.store, Orders: s.store, Keys: s.store,
+		Devices: s.store, Groups: s.store, Relations: s.store, Records: s.store, Orders: s.store, Jobs: s.store, Keys: s.store,
 		KeySessions: s.store, AuditLog: s.store,
 		KeyRate: c.access.keyRate, KeyWaiting: c.access.keyWaiting, SessionIdle: c.access.sessionIdle, SessionLifetime: c.access.sessionLifetime,
 		Proxies:  c.access.proxies,

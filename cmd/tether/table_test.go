@@ -9,8 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// hostileTexts are names that would do something to a terminal (T19).
-var hostileTexts = []string{
+// terminalTexts are names that would do something to a terminal (T19).
+var terminalTexts = []string{
 	"\x1b[2J\x1b]0;owned\a", "\u009b2J", "a\rb", "a\nb", "a\tb", "\x7f\b\b", "\u202egnp.exe", "\u2028", "\u200b\ufeff", "a\xffb\xc3", "\x00", "\U000e0001",
 }
 
@@ -30,7 +30,7 @@ func TestT19_Plain(t *testing.T) {
 // FuzzPlain: whatever a device wrote is one line of printable characters, and
 // as JSON it is the same text.
 func FuzzPlain(f *testing.F) {
-	for _, text := range hostileTexts {
+	for _, text := range terminalTexts {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

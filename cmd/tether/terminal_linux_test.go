@@ -47,7 +47,7 @@ func TestT19_Terminal(t *testing.T) {
 		}
 		return strings.ReplaceAll(p.out.String(), "\r\n", "\n")
 	}
-	for i, text := range hostileTexts {
+	for i, text := range terminalTexts {
 		name, err := json.Marshal("x" + text)
 		if err != nil {
 			t.Fatal(err)

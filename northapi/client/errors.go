@@ -50,6 +50,7 @@ var told = map[[2]string]schema.Kind{
 	{"ORDER_ERROR", "device_busy"}:        schema.OrderRefused,
 	{"ORDER_ERROR", "device_offline"}:     schema.OrderRefused,
 	{"ORDER_ERROR", "device_unknown"}:     schema.OrderRefused,
+	{"ORDER_ERROR", "job_over"}:           schema.OrderRefused,
 	{"ORDER_ERROR", "order_cancelled"}:    schema.OrderRefused,
 	{"ORDER_ERROR", "order_exists"}:       schema.OrderRefused,
 	{"ORDER_ERROR", "order_expired"}:      schema.OrderRefused,

@@ -157,6 +157,9 @@ func (t *tail) read(ctx context.Context, silence *time.Timer, yield func(schema.
 // open asks for the stream.
 func (t *tail) open(ctx context.Context) (*http.Response, error) {
 	q := url.Values(parameters{}.text("device_id", t.query.DeviceID).text("group_id", t.query.GroupID))
+	for _, job := range t.query.JobIDs {
+		q.Add("job_id", job)
+	}
 	for _, kind := range t.query.Kinds {
 		q.Add("kind", string(kind))
 	}

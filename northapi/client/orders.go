@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"time"
 
@@ -24,27 +23,24 @@ type NewOrder struct {
 	IdempotencyKey string
 }
 
-// MarshalJSON is the body of give_order.
-func (o NewOrder) MarshalJSON() ([]byte, error) {
-	body := struct {
-		DeviceID  string `json:"device_id"`
-		Order     string `json:"order"`
-		Params    any    `json:"params,omitempty"`
-		WaitMS    *int64 `json:"wait_ms,omitzero"`
-		IfOffline string `json:"if_offline,omitzero"`
-		IfBusy    string `json:"if_busy,omitzero"`
-		TTL       int64  `json:"ttl_s,omitzero"`
-	}{DeviceID: o.DeviceID, Order: o.Order, Params: o.Params, TTL: int64(o.TTL / time.Second)}
-	if o.Wait != nil {
-		body.WaitMS = new(o.Wait.Milliseconds())
+// orderBody are the members of an order that is given, to one device or to many.
+type orderBody struct {
+	Order     string `json:"order"`
+	Params    any    `json:"params,omitempty"`
+	IfOffline string `json:"if_offline,omitzero"`
+	IfBusy    string `json:"if_busy,omitzero"`
+	TTL       int64  `json:"ttl_s,omitzero"`
+}
+
+func newOrderBody(order string, params any, queue, waitTurn bool, ttl time.Duration) orderBody {
+	b := orderBody{Order: order, Params: params, TTL: int64(ttl / time.Second)}
+	if queue {
+		b.IfOffline = "queue"
 	}
-	if o.Queue {
-		body.IfOffline = "queue"
+	if waitTurn {
+		b.IfBusy = "wait"
 	}
-	if o.WaitTurn {
-		body.IfBusy = "wait"
-	}
-	return json.Marshal(body)
+	return b
 }
 
 // GiveOrder gives an order and waits for its outcome. Without error its device
@@ -53,7 +49,15 @@ func (o NewOrder) MarshalJSON() ([]byte, error) {
 // there is none: then nothing was sent, or nobody knows (schema.OrderUnknown,
 // schema.StoreUnavailable, and errors that are no *schema.Error).
 func (c *Client) GiveOrder(ctx context.Context, o NewOrder) (schema.Order, error) {
-	return withRecord(call[schema.Order](ctx, c, request{method: http.MethodPost, service: "give_order", body: o, once: o.IdempotencyKey}))
+	body := struct {
+		DeviceID string `json:"device_id"`
+		WaitMS   *int64 `json:"wait_ms,omitzero"`
+		orderBody
+	}{DeviceID: o.DeviceID, orderBody: newOrderBody(o.Order, o.Params, o.Queue, o.WaitTurn, o.TTL)}
+	if o.Wait != nil {
+		body.WaitMS = new(o.Wait.Milliseconds())
+	}
+	return withRecord(call[schema.Order](ctx, c, request{method: http.MethodPost, service: "give_order", body: body, once: o.IdempotencyKey}))
 }
 
 // withRecord is o, or the record that err carries.

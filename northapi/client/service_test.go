@@ -53,14 +53,14 @@ func start(dir string) (s *service, err error) {
 	}
 	secrets := store.Secrets{Cost: 4}
 	s.hub = session.New(session.Config{
-		Node: node, Logins: s.store, Orders: s.store, Queue: s.store, Waits: &s.waits, Journal: s.store, Settler: s.store,
+		Node: node, Logins: s.store, Orders: s.store, Queue: s.store, Waits: &s.waits, Journal: s.store, Settler: s.store, Jobs: s.store,
 		Verify: secrets.Verify, Cheap: store.IsCheap, NewToken: secrets.NewToken, HashToken: secrets.HashToken,
 		MessageRate: schema.MessageRate,
 	})
 	var ids atomic.Int64
 	ids.Store(1000)
 	s.Server = httptest.NewServer(northapi.New(northapi.Config{
-		Devices: s.store, Groups: s.store, Relations: s.store, Records: s.store, Orders: s.store, Keys: s.store, KeySessions: s.store, AuditLog: s.store,
+		Devices: s.store, Groups: s.store, Relations: s.store, Records: s.store, Orders: s.store, Jobs: s.store, Keys: s.store, KeySessions: s.store, AuditLog: s.store,
 		Sessions: s.hub, EventLog: s.store, Feed: s.feed, Files: files{dir}, Secrets: secrets, Southbound: s.hub,
 		NewID: func() string { return fmt.Sprint(ids.Add(1)) }, Version: "v1",
 	}))

@@ -295,6 +295,57 @@ func TestOrders(t *testing.T) {
 	}
 }
 
+// TestJobs: an order for many devices, its results and events, and those that
+// did not succeed once more.
+func TestJobs(t *testing.T) {
+	t.Parallel()
+	s, c := newService(t)
+	ctx := t.Context()
+	here := s.connected(t, c, "here")
+	away := must[client.Credential](t)(c.DeviceAdd(ctx, client.NewDevice{Name: "away", Hardware: schema.Hardware{SN: "away", Model: "M"}})).DeviceID
+	job := must[schema.Job](t)(c.GroupGiveOrder(ctx, client.NewJob{
+		DeviceIDs: []string{here, away}, Order: "blink", Params: map[string]int{"n": 3}, MaxParallel: 5, MaxFailures: new(int64(9)), IdempotencyKey: "k1",
+	}))
+	ended := func(id string) (r schema.JobResults) {
+		t.Helper()
+		eventually(t, func() error {
+			r = must[schema.JobResults](t)(c.GroupOrderQuery(ctx, id, schema.Page{}))
+			if r.State == schema.JobRunning {
+				return errors.New("it runs")
+			}
+			return nil
+		})
+		return r
+	}
+	if r := ended(job.JobID); r.Counts != (schema.JobCounts{Total: 2, Succeeded: 1, Refused: 1}) || r.MaxParallel != 5 || *r.MaxFailures != 9 || len(r.Items) != 2 {
+		t.Errorf("it is %+v", r)
+	}
+	refused := ids(t, c.JobDevices(ctx, job.JobID, schema.DeviceRefused, schema.DeviceFailed), func(d schema.JobDevice) string { return d.DeviceID })
+	if !slices.Equal(refused, []string{away}) {
+		t.Errorf("refused by %q", refused)
+	}
+	for e, err := range c.Events(ctx, client.EventQuery{EventSelection: schema.EventSelection{JobIDs: []string{job.JobID}}, After: new(int64(0))}) {
+		if good(t, err); e.Kind != schema.EventOrder || !strings.Contains(string(e.Detail), job.JobID) {
+			t.Errorf("its first event is %+v", e)
+		}
+		break
+	}
+	_, err := c.GroupOrderCancel(ctx, job.JobID)
+	wants(t, err, schema.OrderConflict, "job_not_cancellable")
+	again := must[schema.Job](t)(c.GroupOrderRetry(ctx, job.JobID, ""))
+	if r := ended(again.JobID); r.Counts.Total != 1 || r.Target.JobID != job.JobID {
+		t.Errorf("once more it is %+v", r)
+	}
+	if got := ids(t, c.Jobs(ctx), func(j schema.Job) string { return j.JobID }); !slices.Equal(got, []string{again.JobID, job.JobID}) {
+		t.Errorf("jobs: %q", got)
+	}
+	_, err = c.GroupGiveOrder(ctx, client.NewJob{Filter: &schema.JobFilter{Model: "none"}, Order: "restart", Queue: true, WaitTurn: true, TTL: time.Minute})
+	wants(t, err, schema.OrderConflict, "no_devices")
+	if _, err = c.GroupOrderQuery(ctx, "77", schema.Page{}); !errors.Is(err, schema.ErrJobNotFound) {
+		t.Error(err)
+	}
+}
+
 // TestReports: the last report, and the history.
 func TestReports(t *testing.T) {
 	t.Parallel()

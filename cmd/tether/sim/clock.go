@@ -92,9 +92,9 @@ func (c *clock) turn() time.Duration {
 			return time.Hour
 		}
 		now, first := c.now(), c.alarms[0]
-		if first.at > now {
+		if wait := first.at.since(now); wait > 0 {
 			c.mu.Unlock()
-			return first.at.since(now)
+			return wait
 		}
 		heap.Pop(&c.alarms)
 		late := now.since(first.at)

@@ -73,7 +73,7 @@ type outgoing struct {
 const maxOut = 256
 
 func newLean(f *fleet, a *Account, index int, slow bool) *lean {
-	d := &lean{unit: unit{fleet: f, account: a, index: index}, slow: slow, patient: slow || f.options.Patient}
+	d := &lean{unit: unit{fleet: f, account: a, id: a.DeviceID, index: index}, slow: slow, patient: slow || f.options.Patient}
 	d.alarm.wake = d.tick
 	return d
 }

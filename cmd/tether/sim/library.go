@@ -27,7 +27,7 @@ type whole struct {
 }
 
 func newWhole(f *fleet, a *Account, index int) *whole {
-	return &whole{unit: unit{fleet: f, account: a, index: index}, reboot: make(chan struct{}, 1)}
+	return &whole{unit: unit{fleet: f, account: a, id: a.DeviceID, index: index}, reboot: make(chan struct{}, 1)}
 }
 
 func (w *whole) start(at moment) {

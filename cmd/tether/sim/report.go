@@ -68,7 +68,7 @@ func (s *simulation) finish() {
 	r.Pings, r.Reports = st.ping.Latency(), st.report.Latency()
 	r.Orders, r.OrderTime, r.CarriedOut = st.orders.all(), st.order.Latency(), st.given.Load()
 	r.Herd, r.WrongLogins, r.Late = s.faults.herd, st.wrong.all(), s.clock.late.Latency()
-	if r.Orders != nil {
+	if s.loaded > 0 {
 		r.OrdersPerSec = float64(sum(r.Orders)) / s.loaded.Seconds()
 	}
 	for _, u := range []*Usage{r.Server, r.Own} {
@@ -138,7 +138,7 @@ func (r *Report) WriteText(w io.Writer) error {
 		t.row("pings", "%s", r.Pings)
 		t.row("reports", "%s", r.Reports)
 	}
-	if r.Orders != nil {
+	if len(r.Orders) > 0 {
 		t.row("orders", "%d, %.1f a second; carried out %s", sum(r.Orders), r.OrdersPerSec, r.OrderTime)
 		t.counts(r.Orders)
 	}
@@ -146,7 +146,7 @@ func (r *Report) WriteText(w io.Writer) error {
 		t.row("order to the group", "%s after %.1f s, job %s", g.State, g.Seconds, g.JobID)
 		t.counts(g.Counts)
 	}
-	if r.WrongLogins != nil {
+	if len(r.WrongLogins) > 0 {
 		t.row("wrong logins", "%d", sum(r.WrongLogins))
 		t.counts(r.WrongLogins)
 	}

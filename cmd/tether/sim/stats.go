@@ -54,10 +54,13 @@ func (t *tally) addN(name string, n int64) {
 // maxNames of a tally: what the server says is among them.
 const maxNames = 100
 
+// all is a copy; it is never nil.
 func (t *tally) all() map[string]int64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return maps.Clone(t.counts)
+	counts := map[string]int64{}
+	maps.Copy(counts, t.counts)
+	return counts
 }
 
 func (t *tally) total() (sum int64) {

@@ -23,7 +23,8 @@ type member interface {
 // A member tells it what becomes of its connections, one after the other.
 type unit struct {
 	fleet   *fleet
-	account *Account
+	account *Account // the member's own, once it has started
+	id      string   // device_id, as it was registered
 	index   int
 
 	line   atomic.Pointer[line] // the newest

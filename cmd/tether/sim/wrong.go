@@ -3,7 +3,6 @@ package sim
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"sync"
 
@@ -61,8 +60,7 @@ func (f *fleet) guess(ctx context.Context, n int) string {
 	if n%2 == 0 {
 		secret = schema.PasswordPrefix + secret
 	}
-	a := f.members[rand.N(len(f.members))].common().account
-	login := requestOf(1, schema.MethodLogin, schema.LoginParams{DeviceID: a.DeviceID, Password: secret})
+	login := requestOf(1, schema.MethodLogin, schema.LoginParams{DeviceID: f.anyone(), Password: secret})
 	if err := ws.WriteMessage(websocket.TextMessage, login); err != nil {
 		return cause(lostCause(err))
 	}
