@@ -56,10 +56,10 @@ func (a *api) services() []route {
 		{get, "/order_query/{order_id}", viewer, query(a.orderQuery)},
 		{get, "/device_orders_query/{device_id}", viewer, query(a.deviceOrdersQuery)},
 		{post, "/group_give_order", operator, command(http.StatusAccepted, a.groupGiveOrder)},
-		{post, "/group_order_cancel", operator, command(http.StatusOK, a.groupOrderCancel)},
-		{post, "/group_order_retry", operator, command(http.StatusAccepted, a.groupOrderRetry)},
 		{get, "/group_order_query/{job_id}", viewer, query(a.groupOrderQuery)},
 		{get, "/group_order_query_all", viewer, query(a.groupOrderQueryAll)},
+		{post, "/group_order_cancel", operator, command(http.StatusOK, a.groupOrderCancel)},
+		{post, "/group_order_retry", operator, command(http.StatusAccepted, a.groupOrderRetry)},
 		{get, "/device_logfile_query/{device_id}", viewer, query(a.logFileQuery)},
 		{get, "/device_logfile/{order_id}", viewer, query(a.logFile)},
 

@@ -44,6 +44,11 @@
 //
 // Who waits for such an order hears of its changes by its events (waits.go).
 //
+// An order to many devices is a job of the store (jobs.go, job.go): its devices
+// and the identifiers of their orders are stored before the first is given, and
+// what became of each is read from its record. So a job may be left off and
+// taken up anywhere, and nothing is given twice: an identifier is a record's key.
+//
 // Ownership of a device is an epoch, which only rises. The newest login wins:
 // it is fully authenticated and its claim is durable before the hub replaces
 // the older session, and everything the older one still does carries the older
@@ -57,7 +62,8 @@
 // their own, one login for each connection; the gate bounds how many passwords
 // are hashed at once, not how many logins wait. Their answers are dropped once
 // the session has ended. The hub's clerk is started by Run and ends with its
-// context. Hub.Close waits for all of them.
+// context, and so do the jobs: one goroutine each, and one for each of its
+// orders that is under way, at most max_parallel. Hub.Close waits for all of them.
 //
 // # Counting
 //

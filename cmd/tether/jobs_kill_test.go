@@ -112,3 +112,27 @@ func (c *crew) holds(t *testing.T, j schema.JobResults, devices int) {
 	}
 	clear(c.given)
 }
+
+// TestJobs_Measured is how long an order to 2,000 devices takes (with
+// TETHER_SOAK=1; otherwise to 100) that carry it out at once, from the request to the last outcome.
+func TestJobs_Measured(t *testing.T) {
+	devices := 100
+	if os.Getenv("TETHER_SOAK") != "" {
+		devices = 2000
+	}
+	w := newWorld(t)
+	c := recruit(w, devices)
+	c.join()
+	for _, parallel := range []int{10, 100, 1000} {
+		began := time.Now()
+		j := w.giveAll(fmt.Sprintf(`,"max_parallel":%d`, parallel))
+		made := time.Since(began)
+		await(t, "the end of the job", func() bool {
+			w.must("GET", "group_order_query/"+j.JobID+"?limit=1", "", &j)
+			return j.EndedTime != nil
+		})
+		took := time.Since(began)
+		sameCounts(t, w.results(j.JobID), schema.JobDone, schema.JobCounts{Total: int64(devices), Succeeded: int64(devices)})
+		t.Logf("%d devices, max_parallel %d: made in %v, ended after %v", devices, parallel, made.Round(time.Millisecond), took.Round(time.Millisecond))
+	}
+}

@@ -222,6 +222,7 @@ func TestReadmeLimits(t *testing.T) {
 		fmt.Sprintf("%d KiB", schema.MaxCustom>>10), fmt.Sprintf("%d KiB", schema.MaxParams>>10),
 		seconds(schema.OrderTimeout), seconds(schema.RestartWindow),
 		fmt.Sprint(schema.MaxQueued), fmt.Sprintf("1 s to %d days", schema.MaxQueueTTL/day),
+		fmt.Sprintf("%d, %d, %d", schema.MaxIdentifiers, schema.MaxParallel, schema.MaxJobFailures), fmt.Sprint(schema.MaxJobs),
 		fmt.Sprintf("%d bytes, %g h", schema.MaxOnceKey, schema.OnceLifetime.Hours()),
 		fmt.Sprintf("%d to %d bytes", schema.MinPassword, schema.MaxPassword),
 		fmt.Sprintf("%d days", schema.TokenLifetime/(24*time.Hour)),
