@@ -92,6 +92,11 @@
 // without anybody waiting; the last second of them may be lost by a kill. A
 // request that its key's share refuses leaves none.
 //
+// # The other end
+//
+// Package client asks these routes. Its map of errors is the inverse of the one
+// here, and its methods are those of the document: tests in both hold it to that.
+//
 // # What it never does
 //
 // It starts no goroutine: requests run on those of net/http, and nothing

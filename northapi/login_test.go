@@ -216,8 +216,8 @@ func TestT29_T12_StreamsEndWithTheirLogin(t *testing.T) {
 	for name, end := range map[string]func(*world, *http.Cookie){
 		"logout":   func(w *world, c *http.Cookie) { w.as(c, post, "/logout", `{}`).want(w.t, 200, "") },
 		"replaced": func(w *world, c *http.Cookie) { w.logsIn("operator", c) },
-		"expired":  func(w *world, _ *http.Cookie) { w.now = w.now.Add(schema.SessionLifetime) },
-		"idle":     func(w *world, _ *http.Cookie) { w.now = w.now.Add(schema.SessionIdle) },
+		"expired":  func(w *world, _ *http.Cookie) { w.ahead.Add(int64(schema.SessionLifetime)) },
+		"idle":     func(w *world, _ *http.Cookie) { w.ahead.Add(int64(schema.SessionIdle)) },
 		"revoked": func(w *world, _ *http.Cookie) {
 			list, err := w.store.ListKeys(w.t.Context(), schema.Page{})
 			w.must(err)

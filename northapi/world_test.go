@@ -144,6 +144,7 @@ type world struct {
 	logging  sync.Mutex
 	logged   strings.Builder
 	now      time.Time
+	ahead    atomic.Int64 // of now, for streams that run
 	ids      atomic.Int64
 	keys     map[string]string // by kind
 	cookies  map[string]string // of log-ins, by kind
@@ -166,7 +167,7 @@ func newWorld(t testing.TB, changes ...func(*northapi.Config)) *world {
 		Devices: w.store, Groups: w.store, Relations: w.store, Records: w.store, Orders: w.store, Jobs: w.store, Keys: w.store, KeySessions: w.store, AuditLog: w.store,
 		EventLog: w.store, Feed: w.feed, Sessions: w.sessions, Files: w.files, Secrets: w.secrets,
 		NewID: func() string { return fmt.Sprint(w.ids.Add(1)) },
-		Now:   func() time.Time { return w.now },
+		Now:   func() time.Time { return w.now.Add(time.Duration(w.ahead.Load())) },
 		Log: func(route string, err error) {
 			w.logging.Lock()
 			defer w.logging.Unlock()

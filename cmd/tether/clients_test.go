@@ -225,8 +225,7 @@ func TestClientsOverTLS(t *testing.T) {
 func sendsItsLog(t *testing.T, s *site, a *agent) {
 	t.Helper()
 	o, data := sent(t, s.give(a.id, schema.OrderUploadLog, ""))
-	api := client{base: "http://" + s.address, key: s.api.key}
-	arrived, err := api.raw(context.Background(), "device_logfile/"+o.OrderID)
+	arrived, err := s.logFile(t, o.OrderID)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/edgetether/tether/device"
+	"github.com/edgetether/tether/northapi/client"
 	"github.com/edgetether/tether/schema"
 )
 
@@ -82,7 +84,11 @@ func runDemo(ctx context.Context, listen, dir string, svc *service, show *show) 
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
-	api := client{base: "http://" + l.Addr().String(), key: key}
+	api, err := client.New(client.Options{URL: "http://" + l.Addr().String(), Key: key})
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	defer api.Close()
 	serving, stop := context.WithCancel(context.Background())
 	failed := make(chan error, 1)
 	go func() { failed <- svc.serve(serving, l) }()
@@ -90,7 +96,7 @@ func runDemo(ctx context.Context, listen, dir string, svc *service, show *show) 
 	fleet := &fleet{dir: dir, url: "ws://" + l.Addr().String() + "/ws", show: show}
 	err = fleet.register(ctx, api)
 	if err == nil {
-		show.welcome(api, fleet.devices)
+		show.welcome(api.String(), key, fleet.devices)
 		err = fleet.run(ctx, api)
 	}
 	stop()
@@ -120,11 +126,11 @@ type demoDevice struct {
 
 // register makes the devices known to the service. A folder that was used
 // before has them already: they get new passwords.
-func (f *fleet) register(ctx context.Context, api client) error {
+func (f *fleet) register(ctx context.Context, api *client.Client) error {
 	for i := range demoDevices {
 		d := &demoDevice{name: fmt.Sprintf("press-%d", i+1)}
 		d.dir = filepath.Join(f.dir, "devices", d.name)
-		if err := api.register(ctx, d); err != nil {
+		if err := d.register(ctx, api); err != nil {
 			return err
 		}
 		f.devices = append(f.devices, d)
@@ -132,8 +138,25 @@ func (f *fleet) register(ctx context.Context, api client) error {
 	return nil
 }
 
+// register adds a device, or gives a known one a new password.
+func (d *demoDevice) register(ctx context.Context, api *client.Client) error {
+	hardware := schema.Hardware{SN: "DEMO-" + d.name, Model: "demo"}
+	who, err := api.DeviceAdd(ctx, client.NewDevice{Name: d.name, Type: "press", Hardware: hardware})
+	if errors.Is(err, &schema.Error{Kind: schema.DeviceConflict, Code: "device_exists"}) {
+		for known, err := range api.Devices(ctx, schema.DeviceFilter{Model: hardware.Model, SN: hardware.SN}) {
+			if err != nil {
+				return err
+			}
+			who.DeviceID = known.DeviceID
+		}
+		who, err = api.DevicePasswordUpdate(ctx, who.DeviceID, "")
+	}
+	d.id, d.password = who.DeviceID, who.Password
+	return err
+}
+
 // run runs the devices and the tour until ctx ends.
-func (f *fleet) run(ctx context.Context, api client) error {
+func (f *fleet) run(ctx context.Context, api *client.Client) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer f.wg.Wait()
 	defer stop()
@@ -186,7 +209,7 @@ func (f *fleet) boot(ctx context.Context, d *demoDevice) error {
 
 // tour shows what the service can do: each device's figures, a custom order,
 // a log, a restart and its proof.
-func (f *fleet) tour(ctx context.Context, api client) error {
+func (f *fleet) tour(ctx context.Context, api *client.Client) error {
 	for _, d := range f.devices {
 		if err := f.showReport(ctx, api, d); err != nil {
 			return err
@@ -202,18 +225,21 @@ func (f *fleet) tour(ctx context.Context, api client) error {
 	return f.restart(ctx, api, f.devices[2])
 }
 
-func (f *fleet) showReport(ctx context.Context, api client, d *demoDevice) error {
-	var info statusAnswer
-	err := until(ctx, func() error { return api.get(ctx, "device_statusInfo_query/"+d.id, &info) })
+func (f *fleet) showReport(ctx context.Context, api *client.Client, d *demoDevice) error {
+	var info client.DeviceStatus
+	err := until(ctx, func() (err error) {
+		info, err = api.DeviceStatusInfoQuery(ctx, d.id)
+		return err
+	})
 	if err == nil {
 		f.show.report(d.name, info)
 	}
 	return err
 }
 
-func (f *fleet) order(ctx context.Context, api client, d *demoDevice, order string, params json.RawMessage) error {
+func (f *fleet) order(ctx context.Context, api *client.Client, d *demoDevice, order string, params json.RawMessage) error {
 	f.show.line("order %s to %s", order, d.name)
-	o, err := api.giveOrder(ctx, d.id, order, params)
+	o, err := api.GiveOrder(ctx, client.NewOrder{DeviceID: d.id, Order: order, Params: params})
 	if err == nil {
 		f.show.line("  %s: %s %s %s", o.State, order, o.Message, o.Data)
 	}
@@ -222,16 +248,17 @@ func (f *fleet) order(ctx context.Context, api client, d *demoDevice, order stri
 
 // showLog has a device send its log, and compares what arrived with the
 // device's own file, byte for byte.
-func (f *fleet) showLog(ctx context.Context, api client, d *demoDevice) error {
+func (f *fleet) showLog(ctx context.Context, api *client.Client, d *demoDevice) error {
 	f.show.line("order upload_log to %s", d.name)
-	o, err := api.giveOrder(ctx, d.id, schema.OrderUploadLog, nil)
+	o, err := api.GiveOrder(ctx, client.NewOrder{DeviceID: d.id, Order: schema.OrderUploadLog})
 	if err != nil {
 		return err
 	}
-	received, err := api.raw(ctx, "device_logfile/"+o.OrderID)
-	if err != nil {
+	var arrived bytes.Buffer
+	if _, err := api.DeviceLogfile(ctx, o.OrderID, &arrived); err != nil {
 		return err
 	}
+	received := arrived.Bytes()
 	own, err := os.ReadFile(filepath.Join(d.dir, "device.log"))
 	if err != nil {
 		return err
@@ -245,15 +272,15 @@ func (f *fleet) showLog(ctx context.Context, api client, d *demoDevice) error {
 }
 
 // restart restarts a device and waits until a new boot has proven it.
-func (f *fleet) restart(ctx context.Context, api client, d *demoDevice) error {
+func (f *fleet) restart(ctx context.Context, api *client.Client, d *demoDevice) error {
 	f.show.line("order restart to %s", d.name)
-	o, err := api.giveOrder(ctx, d.id, schema.OrderRestart, nil)
+	o, err := api.GiveOrder(ctx, client.NewOrder{DeviceID: d.id, Order: schema.OrderRestart})
 	if err != nil {
 		return err
 	}
 	f.show.line("  %s: the restart is confirmed; waiting for the new boot", o.State)
 	err = until(ctx, func() error {
-		if err := api.get(ctx, "order_query/"+o.OrderID, &o); err != nil {
+		if o, err = api.OrderQuery(ctx, o.OrderID); err != nil {
 			return err
 		}
 		if o.Verified == nil || !*o.Verified {

@@ -2,7 +2,10 @@
 //
 //	tether demo       a service, three devices and some orders, on loopback
 //	tether serve      the service
-//	tether device     many devices of a running service
+//	tether device     the devices of a running service
+//	tether group      their groups
+//	tether order      what they are told to do
+//	tether events     what happens to them, as it happens
 //	tether conform    a client in any language, held against the contract
 //	tether sim        a fleet of simulated devices, and what a service makes of it
 //	tether key        the API keys of a database
@@ -10,7 +13,9 @@
 //	tether db         its backup, a check of it, and its copy to another engine
 //
 // main.go reads flags, environment and file; each command has a file of its
-// own. service.go is where the rooms are tied together: store, session,
+// own. Those that ask a running service do it through package northapi/client:
+// remote.go has their flags, their errors and their exit codes, table.go what
+// they print. service.go is where the rooms are tied together: store, session,
 // northapi and the receiver of logs, started in that order and stopped in the
 // opposite one. It owns every goroutine that it starts, and close waits for
 // them; retention.go is one of them, which removes what is old enough.

@@ -221,6 +221,14 @@ func (w *world) said(deviceID string, except ...schema.EventKind) []string {
 // settle lets everything happen that can happen without time going on.
 func (w *world) settle() { synctest.Wait() }
 
+// answer is the envelope of northbound section 1.
+type answer struct {
+	Status  string          `json:"status"`
+	Data    json.RawMessage `json:"data"`
+	Code    string          `json:"code"`
+	Message string          `json:"message"`
+}
+
 // reply is one answer of the API.
 type apiReply struct {
 	HTTP int

@@ -16,6 +16,7 @@ import (
 	"github.com/alecthomas/kong"
 	"github.com/goccy/go-yaml"
 	"github.com/rs/zerolog"
+	"golang.org/x/term"
 )
 
 // cli are the commands and flags. Each flag can also be given as an
@@ -24,12 +25,15 @@ import (
 type cli struct {
 	Serve   serveCmd   `cmd:"" help:"Run the service."`
 	Demo    demoCmd    `cmd:"" help:"Run a service with three devices on this machine, and show what happens."`
-	Device  deviceCmd  `cmd:"" help:"Register many devices with a running service."`
+	Device  deviceCmd  `cmd:"" help:"Devices of a running service: list, show, log, history, add, import, update, password, rm …"`
+	Group   groupCmd   `cmd:"" help:"Groups of devices: list, show, devices, add, update, join, leave, clear, rm."`
+	Order   orderCmd   `cmd:"" help:"Orders: give, show, list, cancel, logfile."`
+	Events  eventsCmd  `cmd:"" help:"Show what happens to all devices, as it happens."`
 	Sim     simCmd     `cmd:"" help:"Simulate a fleet of devices, and measure what a running service makes of it."`
-	Key     keyCmd     `cmd:"" help:"Make, list and revoke the API keys of a database."`
+	Key     keyCmd     `cmd:"" help:"API keys of a database: add, list, revoke."`
 	Conform conformCmd `cmd:"" help:"Hold a client in any language against the device's contract."`
 	Migrate migrateCmd `cmd:"" help:"Bring a database to this program's form, or show which it has."`
-	DB      dbCmd      `cmd:"" name:"db" help:"Copy a database, or look for damage in it."`
+	DB      dbCmd      `cmd:"" name:"db" help:"A database: backup, check, copy."`
 
 	Config   kong.ConfigFlag  `placeholder:"FILE" help:"A YAML file of flags, such as \"listen: 127.0.0.1:9090\"."`
 	LogLevel string           `default:"info" enum:"debug,info,warn,error" help:"Least level that is logged: ${enum}."`
@@ -43,12 +47,38 @@ Examples:
   tether demo
   tether serve --database sqlite:/var/lib/tether/tether.db --tls-cert cert.pem --tls-key key.pem --listen :9090
   tether key add line-2 --role operator
+  tether device list --state offline
+  tether order give press-7 restart
+  tether events --kind state
   tether db backup --to /backup/tether.db`
 
 // streams are what a command writes to: results to out, all else to err.
 type streams struct {
 	out, err io.Writer
 	log      *slog.Logger
+	in       io.Reader
+	asks     bool // somebody can be asked: in and err are a terminal
+	width    int  // of the terminal that out is; 0: it is none
+}
+
+func newStreams(flags cli, stdout, stderr io.Writer) streams {
+	s := streams{out: stdout, err: stderr, log: newLog(flags, stderr), in: os.Stdin}
+	s.asks = terminalWidth(stderr) > 0 && term.IsTerminal(int(os.Stdin.Fd()))
+	s.width = terminalWidth(stdout)
+	return s
+}
+
+// terminalWidth is in columns; 0: there is no terminal.
+func terminalWidth(w io.Writer) int {
+	f, ok := w.(*os.File)
+	if !ok {
+		return 0
+	}
+	columns, _, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		return 0
+	}
+	return max(columns, 20) // one that does not say has 0
 }
 
 // logTime is RFC 3339 with milliseconds.
@@ -63,7 +93,8 @@ func main() {
 	os.Exit(code)
 }
 
-// run is the program: 0 is a good end, 1 a failure, 2 a wrong call.
+// run is the program: 0 is a good end, 1 a failure, 2 a wrong call, 3 an order
+// without an outcome.
 func run(ctx context.Context, args, env []string, stdout, stderr io.Writer) int {
 	var flags cli
 	command, err := parse(&flags, args, env, stdout)
@@ -74,13 +105,21 @@ func run(ctx context.Context, args, env []string, stdout, stderr io.Writer) int 
 	if command == nil {
 		return 0
 	}
-	s := streams{out: stdout, err: stderr, log: newLog(flags, stderr)}
+	ctx, done := context.WithCancel(ctx)
+	defer done()
 	command.BindTo(ctx, (*context.Context)(nil))
-	if err := command.Run(s); err != nil && !errors.Is(err, context.Canceled) {
-		fmt.Fprintln(stderr, "tether:", err)
-		return 1
+	err = command.Run(newStreams(flags, stdout, stderr))
+	if err == nil || errors.Is(err, context.Canceled) {
+		return 0
 	}
-	return 0
+	err = explained(err)
+	for i, line := range strings.Split(err.Error(), "\n") {
+		if i == 0 {
+			line = "tether: " + line
+		}
+		fmt.Fprintln(stderr, plain(line)) // there may be words of a device in it
+	}
+	return codeOf(err)
 }
 
 // parse reads the flags; a nil command says that help was printed and all is done.
@@ -91,7 +130,7 @@ func parse(flags *cli, args, env []string, stdout io.Writer) (*kong.Context, err
 		kong.Vars{"version": version(), "database": "sqlite:" + filepath.Join("data", "tether.db")},
 		kong.Writers(stdout, io.Discard),
 		kong.Exit(func(int) { helped = true }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 100}),
 		kong.Configuration(yamlFile(environment(env))),
 		kong.Resolvers(environment(env)))
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"github.com/edgetether/tether/northapi/client"
 	"github.com/edgetether/tether/schema"
 )
 
@@ -61,10 +62,10 @@ func checkLost(t *testing.T, o schema.Order) {
 // caller knows that.
 func (s *site) giveInVain(t *testing.T, deviceID, order, params string) (lost func()) {
 	t.Helper()
-	api := client{base: "http://" + s.address, key: s.api.key}
+	api := s.client(t)
 	ended := make(chan error, 1)
 	go func() {
-		_, err := api.giveOrder(context.Background(), deviceID, order, json.RawMessage(params))
+		_, err := api.GiveOrder(context.Background(), client.NewOrder{DeviceID: deviceID, Order: order, Params: json.RawMessage(params)})
 		ended <- err
 	}()
 	return func() {

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/edgetether/tether/northapi/client"
 	"github.com/edgetether/tether/schema"
 )
 
@@ -272,6 +273,24 @@ func (s *site) ready() int {
 	}
 	resp.Body.Close()
 	return resp.StatusCode
+}
+
+// client asks the service as a program in Go does.
+func (s *site) client(t *testing.T) *client.Client {
+	t.Helper()
+	c, err := client.New(client.Options{URL: "http://" + s.address, Key: s.api.key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+// logFile is the log that an order has brought.
+func (s *site) logFile(t *testing.T, orderID string) ([]byte, error) {
+	var arrived bytes.Buffer
+	_, err := s.client(t).DeviceLogfile(context.Background(), orderID, &arrived)
+	return arrived.Bytes(), err
 }
 
 // give gives an order and waits for its end.

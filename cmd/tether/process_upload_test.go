@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/sha256"
@@ -55,11 +54,10 @@ func TestUploadToTheReceiver(t *testing.T) {
 	s := serve(t, "--sftp-listen", "127.0.0.1:0")
 	a := s.agent(program, "a", "")
 	s.awaitState(a.id, schema.Online)
-	api := client{base: "http://" + s.address, key: s.api.key}
 	var before []byte
 	for range 2 {
 		o, data := sent(t, s.give(a.id, schema.OrderUploadLog, ""))
-		arrived, err := api.raw(context.Background(), "device_logfile/"+o.OrderID)
+		arrived, err := s.logFile(t, o.OrderID)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,14 +1,14 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/edgetether/tether/northapi/client"
 )
 
 // How often progress is shown: as a bar, and as lines.
@@ -96,9 +96,9 @@ func isTerminal(w io.Writer) bool {
 }
 
 // line shows one line of the answer, after sent bytes of the file.
-func (p *progress) line(text []byte, sent int64) error {
+func (p *progress) line(l client.ImportLine, sent int64) error {
 	p.lines++
-	if err := p.answer(text); err != nil {
+	if err := p.answer(l); err != nil {
 		return err
 	}
 	if p.due() {
@@ -113,21 +113,16 @@ func (p *progress) line(text []byte, sent int64) error {
 
 // answer puts the line where it belongs. That out takes it is not optional:
 // passwords stand in it.
-func (p *progress) answer(text []byte) error {
-	var a importAnswer
-	if err := json.Unmarshal(text, &a); err != nil {
-		return fmt.Errorf("the answer cannot be read: %w", err)
-	}
-	if a.Code == "" {
+func (p *progress) answer(l client.ImportLine) error {
+	if l.Code == "" {
 		if p.out == p.err || isTerminal(p.out) {
 			p.clear()
 		}
-		_, err := p.out.Write(append(bytes.Clone(text), '\n'))
-		return err
+		return writeJSON(p.out, l)
 	}
 	p.failed++
 	p.clear()
-	fmt.Fprintf(p.err, "line %d: %s: %s\n", a.Line, a.Code, a.Message)
+	fmt.Fprintf(p.err, "line %d: %s: %s\n", l.Line, plain(l.Code), plain(l.Message))
 	return nil
 }
 

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/edgetether/tether/northapi"
+	"github.com/edgetether/tether/northapi/client"
 	"github.com/edgetether/tether/schema"
 )
 
@@ -42,32 +42,21 @@ func (s *show) name(deviceID string) string {
 	return deviceID
 }
 
-func (s *show) report(name string, info statusAnswer) {
-	cpu, memory, disk := info.Report.CPU, info.Report.Memory, info.Report.Disk
-	if cpu == nil || memory == nil || disk == nil {
-		return
-	}
-	s.line("%s is %s: cpu user %.0f s, system %.0f s, idle %.0f s; memory %.0f MiB, %.0f free; disk %.0f MiB, %.1f %% used",
-		name, info.State, number(cpu.User), number(cpu.System), number(cpu.Idle),
-		number(memory.Total), number(memory.Free), number(disk.RootTotal), number(disk.RootPercent))
-}
-
-func number(p *float64) float64 {
-	if p == nil {
-		return 0
-	}
-	return *p
+func (s *show) report(name string, info client.DeviceStatus) {
+	f := figuresOf(*info.Report)
+	s.line("%s is %s: cpu user %s s, system %s s, idle %s s; memory %s MiB, %s free; disk %s MiB, %s %% used",
+		name, info.State, f.user, f.system, f.idle, f.memory, f.free, f.disk, f.used)
 }
 
 // welcome prints what to type into another terminal.
-func (s *show) welcome(api client, devices []*demoDevice) {
+func (s *show) welcome(url, key string, devices []*demoDevice) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, d := range devices {
 		s.names[d.id] = d.name
 	}
-	base := api.base + northapi.Base
-	auth := "-H 'Authorization: Bearer " + api.key + "'"
+	base := url + client.Base
+	auth := "-H 'Authorization: Bearer " + key + "'"
 	fmt.Fprintf(s.w, `The service is at %s, with three devices. Its key, role admin:
   %s
 Try, in another terminal:
@@ -77,5 +66,5 @@ Try, in another terminal:
   curl -s %s -H 'Content-Type: application/json' %s/give_order \
     -d '{"device_id":"%s","order":"blink","params":{"n":5}}'
 
-`, api.base, api.key, auth, base, auth, base, devices[0].id, auth, base, devices[0].id, auth, base, devices[0].id)
+`, url, key, auth, base, auth, base, devices[0].id, auth, base, devices[0].id, auth, base, devices[0].id)
 }

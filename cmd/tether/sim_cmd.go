@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"github.com/edgetether/tether/cmd/tether/sim"
+	"github.com/edgetether/tether/northapi/client"
 )
 
 type simCmd struct {
@@ -83,14 +83,20 @@ func (c *simCmd) Validate() error {
 	if c.ServerPID != 0 && c.Metrics != "" {
 		return errors.New("--server-pid and --metrics: one of them")
 	}
-	o := c.options()
+	o, err := c.options()
+	if err != nil {
+		return err
+	}
 	return o.Check()
 }
 
 // Run is the command.
 func (c *simCmd) Run(ctx context.Context, s streams) error {
 	v := &simView{bar: newBar(s.err, isTerminal(s.err))}
-	o := c.options()
+	o, err := c.options()
+	if err != nil {
+		return err
+	}
 	o.Show, o.ShowEvery, o.Say = v.progress, lineInterval, v.say
 	if v.terminal {
 		o.ShowEvery = time.Second
@@ -132,9 +138,10 @@ func (v *simView) say(format string, args ...any) {
 	fmt.Fprintf(v.err, format+"\n", args...)
 }
 
-func (c *simCmd) options() sim.Options {
+func (c *simCmd) options() (sim.Options, error) {
+	api, err := c.api()
 	o := sim.Options{
-		Devices: c.Devices, URL: c.URL, API: &simAPI{client{base: strings.TrimSuffix(c.Server, "/"), key: c.Key, http: simHTTP(c.Callers)}},
+		Devices: c.Devices, URL: c.URL, API: api,
 		Prefix: c.Prefix, State: c.State, Cleanup: c.Cleanup, Bcrypt: c.Bcrypt, Group: c.Group,
 		Mode: sim.Mode(c.Mode), Patient: c.Patient, Sources: c.Sources, Rate: c.Rate, Spread: c.Spread, For: c.For,
 		Order: c.Order, OrderDelay: c.OrderDelay, OrderFailures: c.OrderFailures, Orders: c.Orders, Callers: c.Callers,
@@ -155,7 +162,7 @@ func (c *simCmd) options() sim.Options {
 	case c.Metrics != "":
 		o.Meter = sim.MetricsMeter(c.Metrics)
 	}
-	return o
+	return o, err
 }
 
 // show writes the report: the table goes where JSON does not.
@@ -172,51 +179,10 @@ func (c *simCmd) show(s streams, r *sim.Report) error {
 	return errors.Join(r.WriteText(text), r.WriteJSON(w), out.close())
 }
 
-// simHTTP keeps a connection for each caller.
-func simHTTP(callers int) http.Client {
+// api is the simulator's way to the service, which keeps a connection for each caller.
+func (c *simCmd) api() (*client.Client, error) {
 	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.MaxIdleConnsPerHost = callers
+	t.MaxIdleConnsPerHost = c.Callers
 	t.MaxIdleConns = 0
-	return http.Client{Transport: t}
-}
-
-// simAPI is the simulator's way to the service.
-type simAPI struct{ client }
-
-// Ask makes a request for a service.
-func (a *simAPI) Ask(ctx context.Context, method, service string, body, data any) error {
-	if data == nil {
-		data = new(any)
-	}
-	return a.do(ctx, method, service, body, data)
-}
-
-// Import imports as the command does.
-func (a *simAPI) Import(ctx context.Context, lines io.Reader, take func([]byte) error) error {
-	c := deviceImportCmd{URL: a.base, Key: a.key, Format: "ndjson"}
-	end, err := c.sendBy(ctx, a.http.Transport, lines, take)
-	if err == nil && !end.Done {
-		err = &failure{end.Code, end.Message}
-	}
-	return err
-}
-
-// Events opens the stream of what becomes of devices' states.
-func (a *simAPI) Events(ctx context.Context, after int64) (io.ReadCloser, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, a.base+"/events?kind=state", nil)
-	if err != nil {
-		return nil, err
-	}
-	req.Header.Set("Authorization", "Bearer "+a.key)
-	if after > 0 {
-		req.Header.Set("Last-Event-ID", strconv.FormatInt(after, 10))
-	}
-	resp, err := a.http.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	if resp.StatusCode != http.StatusOK {
-		return nil, errors.Join(refusalOf(resp), resp.Body.Close())
-	}
-	return resp.Body, nil
+	return client.New(client.Options{URL: c.Server, Key: c.Key, HTTP: &http.Client{Transport: t}})
 }

@@ -12,15 +12,20 @@ import (
 	"time"
 
 	"github.com/edgetether/tether/cmd/tether/sim"
+	"github.com/edgetether/tether/northapi/client"
 	"github.com/edgetether/tether/schema"
 )
 
 // simulate runs a fleet against a world, in virtual time.
 func (w *world) simulate(change func(*sim.Options)) (*sim.Report, error) {
 	w.t.Helper()
+	api, err := client.New(client.Options{URL: "http://tether", Key: w.key, HTTP: w.http})
+	if err != nil {
+		w.t.Fatal(err)
+	}
 	o := sim.Options{
 		Devices: 8, URL: "ws://tether/ws", Mode: sim.Lean, For: time.Minute, Say: w.t.Logf,
-		API: &simAPI{client{base: "http://tether", key: w.key, http: *w.http}},
+		API: api,
 		Dial: func(ctx context.Context, network, address string, _ net.IP) (net.Conn, error) {
 			return w.dialFrom("10.0.0.7")(ctx, network, address)
 		},

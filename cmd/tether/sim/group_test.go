@@ -5,10 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"iter"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/edgetether/tether/northapi/client"
+	"github.com/edgetether/tether/schema"
 )
 
 // groupAPI answers as the contract says of orders to groups: a job, whose counts
@@ -19,7 +23,7 @@ type groupAPI struct {
 	given   any
 }
 
-func (a *groupAPI) Ask(_ context.Context, method, service string, body, data any) error {
+func (a *groupAPI) Call(_ context.Context, method, service string, body, data any) error {
 	a.asked = append(a.asked, method+" "+service)
 	if service == "group_give_order" {
 		a.given = body
@@ -35,9 +39,13 @@ func (a *groupAPI) Ask(_ context.Context, method, service string, body, data any
 	return json.Unmarshal([]byte(answer), data)
 }
 
-func (*groupAPI) Import(context.Context, io.Reader, func([]byte) error) error { return nil }
+func (*groupAPI) DeviceImport(context.Context, io.Reader, client.ImportOptions, func(client.ImportLine) error) (client.ImportEnd, error) {
+	return client.ImportEnd{}, nil
+}
 
-func (*groupAPI) Events(context.Context, int64) (io.ReadCloser, error) { return nil, io.EOF }
+func (*groupAPI) Events(context.Context, client.EventQuery) iter.Seq2[schema.Event, error] {
+	return func(yield func(schema.Event, error) bool) { yield(schema.Event{}, io.EOF) }
+}
 
 // giveGroup gives an order against answers, in a minute of virtual time.
 func giveGroup(t *testing.T, a *groupAPI) (g *GroupOrder, err error) {

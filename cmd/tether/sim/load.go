@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/edgetether/tether/schema"
 )
 
 // giveOrders gives orders by REST to random devices, at the rate of the options,
@@ -36,7 +38,7 @@ func (f *fleet) giveOrders(ctx context.Context) {
 
 func (f *fleet) giveOrder(ctx context.Context, due time.Time) {
 	body := map[string]any{"device_id": f.anyone(), "order": f.options.Order, "params": struct{}{}}
-	err := f.options.API.Ask(ctx, http.MethodPost, "give_order", body, nil)
+	err := f.options.API.Call(ctx, http.MethodPost, "give_order", body, nil)
 	if ctx.Err() != nil {
 		return // the end of the run is no outcome
 	}
@@ -51,12 +53,12 @@ func (f *fleet) anyone() string { return f.members[rand.N(len(f.members))].commo
 
 // outcomeOf is an order's outcome by the code of its answer.
 func outcomeOf(err error) string {
-	var r Refusal
+	var e *schema.Error
 	switch {
 	case err == nil:
 		return "succeeded"
-	case errors.As(err, &r):
-		return r.Code()
+	case errors.As(err, &e):
+		return e.Code
 	}
 	return cause(err.Error())
 }
@@ -102,7 +104,7 @@ func (f *fleet) giveGroupOrder(ctx context.Context, groupID string) (*GroupOrder
 	}
 	began := time.Now()
 	g := &GroupOrder{}
-	if err := f.options.API.Ask(ctx, http.MethodPost, "group_give_order", body, g); err != nil {
+	if err := f.options.API.Call(ctx, http.MethodPost, "group_give_order", body, g); err != nil {
 		if refusedAs(err, "not_found") {
 			return nil, errors.New("--group-order: this server has no group_give_order: it is too old for orders to groups")
 		}
@@ -134,7 +136,7 @@ func (f *fleet) groupOrder(ctx context.Context, g *GroupOrder) (done bool, err e
 		State  string           `json:"state"`
 		Counts map[string]int64 `json:"counts"`
 	}
-	if err := f.options.API.Ask(ctx, http.MethodGet, "group_order_query/"+g.JobID, nil, &job); err != nil {
+	if err := f.options.API.Call(ctx, http.MethodGet, "group_order_query/"+g.JobID, nil, &job); err != nil {
 		return false, err
 	}
 	g.State, g.Counts = job.State, job.Counts

@@ -5,34 +5,30 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"math/rand/v2"
 	"net"
 	"time"
 
+	"github.com/edgetether/tether/northapi/client"
 	"github.com/edgetether/tether/schema"
 )
 
-// API is the REST side of the server. An error that the server answered is a
-// Refusal.
+// API is the REST side of the server, which *client.Client is. An error that the
+// server answered is a *schema.Error.
 type API interface {
-	// Ask makes a request for a service and decodes its data; body nil: none.
-	Ask(ctx context.Context, method, service string, body, data any) error
-	// Import sends lines for device_import and takes each line of the answer.
-	Import(ctx context.Context, lines io.Reader, take func(line []byte) error) error
-	// Events opens the stream of state events after an id; 0: from now.
-	Events(ctx context.Context, after int64) (io.ReadCloser, error)
-}
-
-// Refusal is an error that the server answered.
-type Refusal interface {
-	error
-	Code() string // as northbound section 1 has it: device_exists
+	// Call makes a request for a service and decodes its data; body nil: none.
+	Call(ctx context.Context, method, service string, body, data any) error
+	// DeviceImport sends a file of devices and takes each line of the answer.
+	DeviceImport(ctx context.Context, file io.Reader, o client.ImportOptions, take func(client.ImportLine) error) (client.ImportEnd, error)
+	// Events is the stream of events, which resumes by itself.
+	Events(ctx context.Context, q client.EventQuery) iter.Seq2[schema.Event, error]
 }
 
 // refusedAs says whether an error is the server's, with this code.
 func refusedAs(err error, code string) bool {
-	var r Refusal
-	return errors.As(err, &r) && r.Code() == code
+	var e *schema.Error
+	return errors.As(err, &e) && e.Code == code
 }
 
 // Options say what is simulated. Devices, URL and API are required; all else

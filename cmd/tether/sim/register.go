@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"sync"
 
+	"github.com/edgetether/tether/northapi/client"
 	"github.com/edgetether/tether/schema"
 )
 
@@ -58,18 +59,8 @@ func (r *registrar) add(ctx context.Context, accounts []*Account) (there []*Acco
 	read, write := io.Pipe()
 	go func() { _ = write.CloseWithError(writeLines(write, accounts)) }() // it returns nil
 	defer read.Close()                                                    //nolint:errcheck // likewise; it ends the writer
-	err = r.API.Import(ctx, read, func(line []byte) error {
-		var l struct {
-			Line     int
-			DeviceID string `json:"device_id"`
-			Password string
-			Code     string
-			Message  string
-		}
-		if err := json.Unmarshal(line, &l); err != nil {
-			return err
-		}
-		if l.Line < 1 || l.Line > len(accounts) {
+	_, err = r.API.DeviceImport(ctx, read, client.ImportOptions{}, func(l client.ImportLine) error {
+		if l.Line < 1 || l.Line > int64(len(accounts)) {
 			return fmt.Errorf("the import answers a line %d that there is not", l.Line)
 		}
 		a := accounts[l.Line-1]
@@ -123,7 +114,7 @@ func (r *registrar) adopt(ctx context.Context, accounts []*Account) error {
 			body["password"] = a.Password
 		}
 		var answer struct{ Password string }
-		err := r.API.Ask(ctx, http.MethodPut, "device_password_update", body, &answer)
+		err := r.API.Call(ctx, http.MethodPut, "device_password_update", body, &answer)
 		if err == nil && a.Password == "" {
 			a.Password = answer.Password
 		}
@@ -136,7 +127,7 @@ func (r *registrar) list(ctx context.Context, tell func(schema.Device)) error {
 	q := url.Values{"model": {Model}, "name": {r.Prefix}, "limit": {fmt.Sprint(schema.MaxPageLimit)}}
 	for {
 		var page schema.List[schema.Device]
-		if err := r.API.Ask(ctx, http.MethodGet, "device_query_all?"+q.Encode(), nil, &page); err != nil {
+		if err := r.API.Call(ctx, http.MethodGet, "device_query_all?"+q.Encode(), nil, &page); err != nil {
 			return err
 		}
 		for _, d := range page.Items {
@@ -156,7 +147,7 @@ func (r *registrar) gather(ctx context.Context, accounts []*Account) (groupID st
 	}
 	r.Say("Putting %d devices into the group %s", len(accounts), r.Group)
 	return groupID, each(ctx, r.Callers, accounts, func(ctx context.Context, a *Account) error {
-		err := r.API.Ask(ctx, http.MethodPost, "relation_add", map[string]any{"device_id": a.DeviceID, "group_id": groupID}, nil)
+		err := r.API.Call(ctx, http.MethodPost, "relation_add", map[string]any{"device_id": a.DeviceID, "group_id": groupID}, nil)
 		if refusedAs(err, "relation_exists") {
 			return nil
 		}
@@ -168,14 +159,14 @@ func (r *registrar) group(ctx context.Context) (string, error) {
 	var added struct {
 		GroupID string `json:"group_id"`
 	}
-	err := r.API.Ask(ctx, http.MethodPost, "group_add", map[string]any{"group_name": r.Group}, &added)
+	err := r.API.Call(ctx, http.MethodPost, "group_add", map[string]any{"group_name": r.Group}, &added)
 	if !refusedAs(err, "group_exists") {
 		return added.GroupID, err
 	}
 	q := url.Values{"limit": {fmt.Sprint(schema.MaxPageLimit)}}
 	for {
 		var page schema.List[schema.Group]
-		if err := r.API.Ask(ctx, http.MethodGet, "group_query_all?"+q.Encode(), nil, &page); err != nil {
+		if err := r.API.Call(ctx, http.MethodGet, "group_query_all?"+q.Encode(), nil, &page); err != nil {
 			return "", err
 		}
 		for _, g := range page.Items {
@@ -194,7 +185,7 @@ func (r *registrar) group(ctx context.Context) (string, error) {
 func (r *registrar) cleanUp(ctx context.Context, accounts []*Account) error {
 	r.Say("Deleting %d devices", len(accounts))
 	return each(ctx, r.Callers, accounts, func(ctx context.Context, a *Account) error {
-		err := r.API.Ask(ctx, http.MethodDelete, "device_delete", map[string]any{"device_id": a.DeviceID}, nil)
+		err := r.API.Call(ctx, http.MethodDelete, "device_delete", map[string]any{"device_id": a.DeviceID}, nil)
 		if refusedAs(err, "device_not_found") {
 			return nil
 		}

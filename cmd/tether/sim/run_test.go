@@ -14,22 +14,19 @@ import (
 	"github.com/edgetether/tether/schema"
 )
 
-// TestFollow: Unknown counts by whether a fault is the cause; other devices and
+// TestHeard: Unknown counts by whether a fault is the cause; other devices and
 // other states do not.
-func TestFollow(t *testing.T) {
+func TestHeard(t *testing.T) {
 	o, err := Options{Devices: 2, Mode: Lean}.withDefaults()
 	if err != nil {
 		t.Fatal(err)
 	}
 	f := newFleet(t.Context(), &o, []*Account{{DeviceID: "1"}, {DeviceID: "2"}})
 	f.byID["2"].hurtAt.Store(int64(f.clock.now()))
-	event := func(pos, id, outcome string) string {
-		return "id: " + pos + "\nevent: state\ndata: {\"pos\":" + pos + ",\"device_id\":\"" + id + "\",\"kind\":\"state\",\"outcome\":\"" + outcome + "\"}\n\n"
-	}
-	last := f.follow(strings.NewReader("retry: 2000\nid: 6\n\n" + event("7", "1", "Unknown") + event("8", "1", "online") + event("9", "2", "Unknown") +
-		event("10", "3", "Unknown") + "event: dropped\ndata: {\"reason\":\"draining\"}\n\n"))
-	if last != 10 {
-		t.Errorf("the last is %d", last)
+	for _, e := range []schema.Event{
+		{DeviceID: "1", Outcome: "Unknown"}, {DeviceID: "1", Outcome: "online"}, {DeviceID: "2", Outcome: "Unknown"}, {DeviceID: "3", Outcome: "Unknown"},
+	} {
+		f.heard(e)
 	}
 	if got := f.stats.unknown.all(); len(got) != 2 || got["while the device behaved"] != 1 || got["by a fault on purpose"] != 1 {
 		t.Error(got)

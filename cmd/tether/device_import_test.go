@@ -15,6 +15,7 @@ import (
 
 	"github.com/edgetether/tether/device"
 	"github.com/edgetether/tether/northapi"
+	"github.com/edgetether/tether/northapi/client"
 	"github.com/edgetether/tether/schema"
 )
 
@@ -71,7 +72,8 @@ func TestDeviceImport(t *testing.T) {
 	expect(run(s.api.key, good), 1, 0, "line 2: "+exists+"line 3: "+exists+"0 of 2 lines registered\ntether: 2 lines were refused\n")
 	expect(run(s.api.key, "--format", "ndjson", mixed), 1, 1,
 		"line 1: "+exists+"line 4: malformed_json: body: malformed JSON at byte 1\n1 of 3 lines registered\ntether: 2 lines were refused\n")
-	expect(run("tk_wrong", good), 1, 0, "tether: unauthenticated: Authorization: a good key is required\n")
+	expect(run("tk_wrong", good), 1, 0, "tether: unauthenticated: Authorization: a good key is required; "+
+		"give one as TETHER_KEY or by --key-file (\"tether key add\" makes one beside the database)\n")
 	expect(run(s.api.key, file("bad.csv", "name\nx\n")), 1, 0, "tether: invalid_member: name: unknown column\n")
 	odd := file("odd.txt", "")
 	expect(run(s.api.key, odd), 1, 0, "tether: "+odd+": say --format ndjson or --format csv: the name does not tell\n")
@@ -120,7 +122,7 @@ func TestDeviceImport_WholeService(t *testing.T) {
 // TestProgress: a bar on a terminal, which is never in the way of a line;
 // plain lines elsewhere.
 func TestProgress(t *testing.T) {
-	const good, bad = `{"line":1}`, `{"line":2,"code":"device_exists","message":"there"}`
+	good, bad := client.ImportLine{Line: 1}, client.ImportLine{Line: 2, Code: "device_exists", Message: "there"}
 	for _, c := range []struct {
 		terminal bool
 		size     int64
@@ -135,16 +137,16 @@ func TestProgress(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var out, err bytes.Buffer
 			p := newProgress(&out, &err, c.terminal, c.size)
-			for i, text := range []string{good, good, bad, good} {
+			for i, l := range []client.ImportLine{good, good, bad, good} {
 				if i%2 == 1 {
 					time.Sleep(lineInterval)
 				}
-				if err := p.line([]byte(text), int64(100*(i+1))); err != nil {
+				if err := p.line(l, int64(100*(i+1))); err != nil {
 					t.Fatal(err)
 				}
 			}
 			p.clear()
-			if err.String() != c.want || out.String() != strings.Repeat(good+"\n", 3) {
+			if err.String() != c.want || out.String() != strings.Repeat(`{"line":1}`+"\n", 3) {
 				t.Errorf("%+v: wrote %q and %q", c, &out, &err)
 			}
 		})
@@ -152,12 +154,12 @@ func TestProgress(t *testing.T) {
 }
 
 // TestProgress_OutMustTakeIt: an import does not go on when its passwords
-// cannot be kept, or what came is no answer.
+// cannot be kept.
 func TestProgress_OutMustTakeIt(t *testing.T) {
 	closed, w := io.Pipe()
 	closed.Close()
 	p := newProgress(w, io.Discard, false, 0)
-	if p.line([]byte(`{"line":1}`), 1) == nil || p.line([]byte(`{`), 1) == nil {
+	if p.line(client.ImportLine{Line: 1}, 1) == nil {
 		t.Error("it goes on")
 	}
 }
