@@ -21,7 +21,7 @@ import (
 // again with its Idempotency-Key, and is one job.
 func TestF34_JobsKilled(t *testing.T) {
 	t.Parallel()
-	devices, times, within := 60, 2, 300*time.Millisecond
+	devices, times, within := 60, 2, 30*time.Millisecond
 	if os.Getenv("TETHER_SOAK") != "" {
 		devices, times, within = 1000, 20, 2*time.Second
 	}
@@ -37,23 +37,23 @@ func TestF34_JobsKilled(t *testing.T) {
 	midway := 0
 	for n := range times {
 		key := fmt.Sprint("kill ", n)
-		struck := make(chan struct{})
-		go func() {
-			defer close(struck)
-			<-time.After(rand.N(within))
-			s.kill()
-		}()
-		id := s.giveOnce(key)
-		<-struck
+		made := make(chan string, 1)
+		go func() { made <- s.giveOnce(key) }()
+		if n%2 == 0 { // in the thick of it; or else perhaps before there is anything
+			await(t, "an order on a device", c.begun)
+		}
+		<-time.After(rand.N(within))
+		s.kill()
+		id := <-made
 		c.wg.Wait()
 		before := len(c.given)
-		s.begin(t)
+		s.begin(t) // from now on the job goes on by itself
+		c.join()
 		if again := s.giveOnce(key); id != "" && again != id {
 			t.Errorf("with one key job %s became %s", id, again)
 		} else {
 			id = again
 		}
-		c.join()
 		var j schema.JobResults
 		await(t, "the end of job "+id, func() bool { j = s.api.results(id); return j.EndedTime != nil })
 		if before > 0 && before < devices {
@@ -81,6 +81,13 @@ func (s *site) giveOnce(key string) string {
 		return ""
 	}
 	return j.JobID
+}
+
+// begun says whether a device was given an order.
+func (c *crew) begun() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.given) > 0
 }
 
 // holds looks at what became of each device of a job, against what the devices
@@ -114,9 +121,9 @@ func (c *crew) holds(t *testing.T, j schema.JobResults, devices int) {
 }
 
 // TestJobs_Measured is how long an order to 2,000 devices takes (with
-// TETHER_SOAK=1; otherwise to 100) that carry it out at once, from the request to the last outcome.
+// TETHER_SOAK=1; otherwise to 40) that carry it out at once, from the request to the last outcome.
 func TestJobs_Measured(t *testing.T) {
-	devices := 100
+	devices := 40
 	if os.Getenv("TETHER_SOAK") != "" {
 		devices = 2000
 	}
