@@ -154,7 +154,8 @@ func TestBothCloseAtOnce(t *testing.T) {
 		if e := <-a; e.Reason != ReasonClosed || e.Code != schema.CloseRestart {
 			t.Errorf("server's end %+v", e)
 		}
-		if e := <-b; e.Reason != ReasonClosed || e.Code != schema.CloseDone {
+		// The server's frame may be there before the client has said anything.
+		if e := <-b; (e.Reason != ReasonClosed || e.Code != schema.CloseDone) && (e.Reason != ReasonClosedByPeer || e.Code != schema.CloseRestart) {
 			t.Errorf("client's end %+v", e)
 		}
 		if d := time.Since(start); d != 0 {

@@ -91,8 +91,11 @@ func TestStats_Life(t *testing.T) {
 		counted(t, "sessions", s.Sessions, map[string]uint64{"Unknown": 2})
 		counted(t, "messages", s.Messages, map[string]uint64{"login": 5, "ping": 1, "rpc.discover": 1, "other": 1})
 		counted(t, "closes", s.Closes, map[string]uint64{"4401": 1, "4400": 1, "4409": 1, "4408": 1})
-		if s.Takeovers != 1 || o.late == 0 || s.BytesSent != 0 { // Accept's connections are not counted, ServeHTTP's are
-			t.Errorf("%d takeovers, %d timers, %d bytes", s.Takeovers, o.late, s.BytesSent)
+		o.mu.Lock()
+		late := o.late
+		o.mu.Unlock()
+		if s.Takeovers != 1 || late == 0 || s.BytesSent != 0 { // Accept's connections are not counted, ServeHTTP's are
+			t.Errorf("%d takeovers, %d timers, %d bytes", s.Takeovers, late, s.BytesSent)
 		}
 		<-a.closed
 		time.Sleep(2 * time.Second) // the other one logged in later

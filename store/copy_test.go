@@ -53,6 +53,8 @@ func fill(t testing.TB, url string) {
 	must(t, err)
 	must(t, begin(s, intentOf("p", "1", 2)))
 	addJob(t, s, jobOf("j", ofGroupG))
+	must(t, s.AddKeySession(t.Context(), loginOf("k", "sha256:l", "", 0)))
+	s.Audit(schema.Audit{AuditID: "a", Time: start, By: "key:Schlüssel", KeyID: "k", Address: "::1", Service: "group_add", Status: 201})
 	s.Sample(sampled("1", 0, 0.1))
 	s.Record(note("2", 1))
 	flushed(t, s)
