@@ -33,20 +33,24 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// programEnv makes the test binary be the program, for tests of processes.
+// programEnv makes the test binary be a program, for tests of processes.
 const programEnv = "TETHER_TEST_PROGRAM"
+
+// programs are those that it can be.
+var programs = map[string]func(){"tether": main}
 
 // besideProgram runs beside the program in a process of a test's; nil: nothing.
 var besideProgram func()
 
 func runAsProgram() bool {
-	if os.Getenv(programEnv) == "" {
+	program, ok := programs[os.Getenv(programEnv)]
+	if !ok {
 		return false
 	}
 	if besideProgram != nil {
 		go besideProgram()
 	}
-	main()
+	program()
 	return true
 }
 
@@ -109,7 +113,7 @@ func (l *memory) dialFrom(source string) func(context.Context, string, string) (
 // world is a whole service over a listener in memory, with real SQLite, in
 // virtual time: make it inside a synctest bubble.
 type world struct {
-	t        *testing.T
+	t        testing.TB
 	dir      string
 	config   serviceConfig
 	svc      *service
@@ -377,7 +381,7 @@ func (w *world) run(cfg device.Config, orders map[string]func(context.Context, j
 
 // wire is a raw WebSocket client: it does what it is told and nothing else.
 type wire struct {
-	t    *testing.T
+	t    testing.TB
 	conn *websocket.Conn
 	in   chan string // messages
 	end  chan websocket.CloseError

@@ -41,7 +41,7 @@ const databaseName = "tether.db"
 
 // memoryDir is a folder in memory, where there is one: what the machine's disk
 // is busy with is not the matter of these tests.
-func memoryDir(t *testing.T) string {
+func memoryDir(t testing.TB) string {
 	dir, err := os.MkdirTemp("/dev/shm", "tether-test-")
 	if err != nil {
 		return t.TempDir()
@@ -206,7 +206,7 @@ func holding(v reflect.Value, f func()) {
 
 // descriptors counts the open files of a process, but for the database's, of
 // which a pool keeps some open.
-func descriptors(t *testing.T, process string) (n int) {
+func descriptors(t testing.TB, process string) (n int) {
 	files, err := filepath.Glob("/proc/" + process + "/fd/*")
 	if err != nil {
 		t.Fatal(err)

@@ -33,7 +33,7 @@ const (
 // bare is a WebSocket client that is nothing but bytes on a real socket: it
 // sends what no library would, and says of what it receives what it sees.
 type bare struct {
-	t      *testing.T
+	t      testing.TB
 	w      *world
 	conn   *net.TCPConn
 	r      *bufio.Reader
@@ -57,7 +57,7 @@ func (w *world) register(name string) credentials {
 }
 
 // dial connects and does nothing else.
-func (w *world) dial(t *testing.T) *bare {
+func (w *world) dial(t testing.TB) *bare {
 	t.Helper()
 	conn, err := net.Dial("tcp", w.address)
 	if err != nil {
@@ -67,13 +67,13 @@ func (w *world) dial(t *testing.T) *bare {
 	return newBare(t, w, conn)
 }
 
-func newBare(t *testing.T, w *world, conn net.Conn) *bare {
+func newBare(t testing.TB, w *world, conn net.Conn) *bare {
 	_ = conn.SetDeadline(time.Now().Add(patience))
 	return &bare{t: t, w: w, conn: conn.(*net.TCPConn), r: bufio.NewReader(conn)}
 }
 
 // upgraded is dial and the handshake.
-func (w *world) upgraded(t *testing.T) *bare {
+func (w *world) upgraded(t testing.TB) *bare {
 	t.Helper()
 	c := w.dial(t)
 	c.handshake("")
@@ -81,7 +81,7 @@ func (w *world) upgraded(t *testing.T) *bare {
 }
 
 // loggedIn is upgraded and the login.
-func (w *world) loggedIn(t *testing.T, d credentials) *bare {
+func (w *world) loggedIn(t testing.TB, d credentials) *bare {
 	t.Helper()
 	c := w.upgraded(t)
 	c.device = d

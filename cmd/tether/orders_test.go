@@ -49,7 +49,7 @@ func (c *wire) alive(d time.Duration) {
 const success = `{"status":"success","message":"ok","data":{"n":1}}`
 
 // check compares an answer's status, code and the record's state and reason.
-func (a apiReply) check(t *testing.T, status int, code, state, reason string) schema.Order {
+func (a apiReply) check(t testing.TB, status int, code, state, reason string) schema.Order {
 	t.Helper()
 	var o schema.Order
 	if len(a.Data) > 0 {

@@ -30,7 +30,7 @@ import (
 const patience = time.Minute
 
 // await waits until something is so.
-func await(t *testing.T, what string, so func() bool) {
+func await(t testing.TB, what string, so func() bool) {
 	t.Helper()
 	look := time.NewTicker(20 * time.Millisecond)
 	defer look.Stop()
@@ -63,7 +63,7 @@ func (o *output) has(text string) bool { return strings.Contains(o.String(), tex
 
 // process is a program that the test has started, and that ends with it.
 type process struct {
-	t        *testing.T
+	t        testing.TB
 	cmd      *exec.Cmd
 	out, err output
 	ended    chan struct{}
@@ -71,7 +71,7 @@ type process struct {
 
 // launch starts a program in a folder of its own, with an environment in which
 // TETHER_ is what env says.
-func launch(t *testing.T, env []string, name string, args ...string) *process {
+func launch(t testing.TB, env []string, name string, args ...string) *process {
 	t.Helper()
 	p := &process{t: t, cmd: exec.Command(name, args...), ended: make(chan struct{})}
 	p.cmd.Dir = t.TempDir()
@@ -132,13 +132,13 @@ func (p *process) code() int {
 }
 
 // tether starts the program itself.
-func tether(t *testing.T, env []string, args ...string) *process {
+func tether(t testing.TB, env []string, args ...string) *process {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return launch(t, append([]string{programEnv + "=1"}, env...), self, args...)
+	return launch(t, append([]string{programEnv + "=tether"}, env...), self, args...)
 }
 
 // agents is the built tether-agent, and how many tests still need it.
@@ -151,7 +151,7 @@ var agents struct {
 // agentProgram builds tether-agent for the first test that asks and removes it
 // after the last. Tests ask before they become parallel, so that all of them
 // have the same one.
-func agentProgram(t *testing.T) string {
+func agentProgram(t testing.TB) string {
 	t.Helper()
 	agents.Lock()
 	defer agents.Unlock()
@@ -169,7 +169,7 @@ func agentProgram(t *testing.T) string {
 	return agents.path
 }
 
-func buildAgent(t *testing.T) string {
+func buildAgent(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "tether-test-")
 	if err != nil {
@@ -204,24 +204,24 @@ var (
 )
 
 // serve starts a service on SQLite and keeps its first key.
-func serve(t *testing.T, args ...string) *site {
+func serve(t testing.TB, args ...string) *site {
 	t.Helper()
 	return serveWith(t, t.TempDir(), "", args...)
 }
 
 // serveIn is serve with the database in a folder that the test made.
-func serveIn(t *testing.T, dir string, args ...string) *site {
+func serveIn(t testing.TB, dir string, args ...string) *site {
 	t.Helper()
 	return serveWith(t, dir, "", args...)
 }
 
 // serveOn is serve on a database of which there is one already.
-func serveOn(t *testing.T, url string, args ...string) *site {
+func serveOn(t testing.TB, url string, args ...string) *site {
 	t.Helper()
 	return serveWith(t, t.TempDir(), url, args...)
 }
 
-func serveWith(t *testing.T, dir, url string, args ...string) *site {
+func serveWith(t testing.TB, dir, url string, args ...string) *site {
 	t.Helper()
 	s := &site{api: &world{t: t}, dir: dir, url: url, address: "127.0.0.1:0", args: args}
 	s.begin(t)
@@ -236,10 +236,17 @@ func serveWith(t *testing.T, dir, url string, args ...string) *site {
 }
 
 // begin starts the process; again, on the port and the database that it had.
-func (s *site) begin(t *testing.T) {
+func (s *site) begin(t testing.TB) {
 	t.Helper()
 	args := append([]string{"--log-json", "serve", "--listen", s.address, "--database", s.database()}, s.args...)
 	s.process = tether(t, nil, args...)
+	s.awaitAddress(t)
+	s.api.http = &http.Client{Transport: &http.Transport{DialContext: s.dial, DisableKeepAlives: true}}
+}
+
+// awaitAddress waits until the process says where it serves.
+func (s *site) awaitAddress(t testing.TB) {
+	t.Helper()
 	var at []string
 	await(t, "a service that serves", func() bool {
 		s.mustRun()
@@ -250,7 +257,6 @@ func (s *site) begin(t *testing.T) {
 	if ops := opsAt.FindStringSubmatch(s.err.String()); ops != nil {
 		s.ops = ops[1]
 	}
-	s.api.http = &http.Client{Transport: &http.Transport{DialContext: s.dial, DisableKeepAlives: true}}
 }
 
 func (s *site) database() string {
@@ -379,7 +385,7 @@ func (a *agent) own() string {
 }
 
 // writeFile writes a file that is its owner's alone.
-func writeFile(t *testing.T, name, text string) {
+func writeFile(t testing.TB, name, text string) {
 	t.Helper()
 	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 		t.Fatal(err)

@@ -1,0 +1,223 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// What the server costs is measured beside a floor: the least that any server
+// could do that has the same frames to read and to write. Both run in processes
+// of their own, in turns, so that what else the machine does counts for both;
+// the ratio of the two is what is worth comparing from one day to another.
+
+const (
+	benchPing   = `{"jsonrpc":"2.0","id":12345,"method":"ping"}`
+	benchReport = `{"jsonrpc":"2.0","id":12346,"method":"upload_status_info","params":{` +
+		`"CPU_info":{"user_cpu_time":4112.78,"system_cpu_time":923.85,"idle_cpu_time":179258.0,"io_wait_cpu_time":120.6},` +
+		`"Memory_info":{"total_memory_mb":1673,"free_memory_mb":91,"buff_cache_mb":258},` +
+		`"Disk_info":{"root_total_size_mb":39942,"root_used_size_mb":10509,"root_used_percent":27.6},"dev_state":"online"}}`
+)
+
+// echoProgram is the floor: the WebSocket library, as its documentation shows it.
+const echoProgram = "echo"
+
+func init() { programs[echoProgram] = serveFloor }
+
+func serveFloor() {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	fmt.Fprintf(os.Stderr, `"url":"http://%s"`, l.Addr())
+	up := websocket.Upgrader{}
+	panic(http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ws, err := up.Upgrade(w, r, nil)
+		if err != nil {
+			return
+		}
+		defer ws.Close()
+		for {
+			kind, p, err := ws.ReadMessage()
+			if err != nil || ws.WriteMessage(kind, p) != nil {
+				return
+			}
+		}
+	})))
+}
+
+// serveEcho starts the floor.
+func serveEcho(t testing.TB) *site {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &site{process: launch(t, []string{programEnv + "=" + echoProgram}, self), api: &world{t: t}}
+	s.awaitAddress(t)
+	s.api.address = s.address
+	return s
+}
+
+// serveBench starts the service, on a disk.
+func serveBench(t testing.TB, args ...string) *site {
+	t.Helper()
+	s := serveWith(t, t.TempDir(), "", args...)
+	s.api.address = s.address
+	return s
+}
+
+// processorTime is what a process has used so far: the sum over its threads, of
+// which Go ends none.
+func (p *process) processorTime() (sum time.Duration) {
+	p.t.Helper()
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", p.cmd.Process.Pid))
+	if err != nil || len(threads) == 0 {
+		p.t.Fatal("no threads: ", err)
+	}
+	for _, name := range threads {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		ns, err := strconv.ParseInt(strings.Fields(string(text))[0], 10, 64)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		sum += time.Duration(ns)
+	}
+	return sum
+}
+
+// crowd is connections to one server.
+type crowd struct {
+	site  *site
+	conns []net.Conn
+}
+
+// connect opens n connections; those of the service are devices that log in.
+func (s *site) connect(n int) *crowd {
+	s.t.Helper()
+	var devices []credentials
+	if s.api.key != "" {
+		devices = s.api.registerMany(n)
+	}
+	f := &crowd{s, make([]net.Conn, n)}
+	const atOnce = 8
+	var all sync.WaitGroup
+	for i := range atOnce {
+		all.Go(func() {
+			for k := i; k < n; k += atOnce {
+				c := s.api.upgradedFrom(net.IPv4(127, 0, 0, byte(1+k/perAddress)))
+				if devices != nil {
+					c.text(devices[k].login())
+					c.sees(`ok "login"`)
+				}
+				_ = c.conn.SetDeadline(time.Time{})
+				f.conns[k] = c.conn
+			}
+		})
+	}
+	all.Wait()
+	return f
+}
+
+// perAddress is how many connections come from one address, which has some
+// 28,000 ports for all that the machine does.
+const perAddress = 4500
+
+// upgradedFrom is upgraded from an address.
+func (w *world) upgradedFrom(from net.IP) *bare {
+	w.t.Helper()
+	conn, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: from}}).Dial("tcp", w.address)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { conn.Close() })
+	c := newBare(w.t, w, conn)
+	c.handshake("")
+	return c
+}
+
+// answerSize is the size of the frame that answers message.
+func (f *crowd) answerSize(message []byte) int {
+	f.site.t.Helper()
+	c := newBare(f.site.t, f.site.api, f.conns[0])
+	c.write(message)
+	_, payload, err := c.receive()
+	if err != nil {
+		f.site.t.Fatal(err)
+	}
+	_ = c.conn.SetDeadline(time.Time{})
+	if len(payload) > 125 {
+		return 4 + len(payload)
+	}
+	return 2 + len(payload)
+}
+
+// exchange makes n round trips, each connection one at a time, and returns the
+// processor time that the server used for them.
+func (f *crowd) exchange(message []byte, answer, n int) time.Duration {
+	var left atomic.Int64
+	left.Store(int64(n))
+	before := f.site.processorTime()
+	var all sync.WaitGroup
+	for _, c := range f.conns {
+		all.Go(func() {
+			b := make([]byte, answer)
+			for left.Add(-1) >= 0 {
+				_, err := c.Write(message)
+				if err == nil {
+					_, err = io.ReadFull(c, b)
+				}
+				if err != nil {
+					f.site.t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	return f.site.processorTime() - before
+}
+
+// BenchmarkPing and BenchmarkReport are the processor time of the whole server,
+// session and store included, for a message and its answer.
+func BenchmarkPing(b *testing.B)   { benchMessage(b, benchPing) }
+func BenchmarkReport(b *testing.B) { benchMessage(b, benchReport) }
+
+// benchMessage compares the service with the floor. Beside the service the floor
+// is measured again, in turns with it.
+func benchMessage(b *testing.B, text string) {
+	const devices, turn = 64, 2048
+	message := frame(bitFin|opText, text)
+	floor, whole := serveEcho(b).connect(devices), serveBench(b, "--device-message-rate", "0").connect(devices)
+	sizes := [2]int{floor.answerSize(message), whole.answerSize(message)}
+	b.Run("floor", func(b *testing.B) {
+		used := floor.exchange(message, sizes[0], b.N)
+		b.ReportMetric(float64(used)/float64(b.N), "cpu-ns/op")
+	})
+	b.Run("whole", func(b *testing.B) {
+		var least, used time.Duration
+		for left := b.N; left > 0; left -= turn {
+			n := min(left, turn)
+			used += whole.exchange(message, sizes[1], n)
+			b.StopTimer()
+			least += floor.exchange(message, sizes[0], n)
+			b.StartTimer()
+		}
+		b.ReportMetric(float64(used)/float64(b.N), "cpu-ns/op")
+		b.ReportMetric(float64(used)/float64(least), "x-floor")
+	})
+}
