@@ -28,8 +28,11 @@ func encodeResult(id []byte, result any) ([]byte, error) {
 	if text, ok := result.(stdjson.RawMessage); ok {
 		return append(append(b, bytes.TrimSpace(text)...), '}'), nil
 	}
-	if result == "pong" { // the answer that is given most
+	switch result { // the answers that are given most
+	case "pong":
 		return append(b, `"pong"}`...), nil
+	case struct{}{}:
+		return append(b, `{}}`...), nil
 	}
 	w := bytes.NewBuffer(b)
 	err := json.MarshalWrite(w, result, encoding)

@@ -13,8 +13,8 @@ import (
 	"github.com/edgetether/tether/schema"
 )
 
-// The guard decides what a message is, in one pass of a strict decoder. What
-// it lets through needs no second look: the envelope is whole, its names are
+// The guard decides what a message is, in one pass of a strict decoder, or of
+// quick where that is enough. What it lets through needs no second look: the envelope is whole, its names are
 // spelled right, no object in it names a member twice, and depth and numbers
 // are within their limits.
 
@@ -47,6 +47,15 @@ func refused(why string) message { return message{kind: invalid, code: codeReque
 
 // judge decides what raw is.
 func judge(raw []byte) message {
+	var e envelope
+	if quickly(raw, &e) {
+		return e.judge()
+	}
+	return judgeAny(raw)
+}
+
+// judgeAny is judge for what is unusual.
+func judgeAny(raw []byte) message {
 	g := guards.Get().(*guard)
 	defer guards.Put(g)
 	g.reset(raw)

@@ -46,7 +46,7 @@ type (
 		params schema.LoginParams
 	}
 	// publish shows the session's state and report to readers in other goroutines.
-	publish struct{ live schema.Live }
+	publish struct{ live *schema.Live }
 	// release gives the device up in the hub.
 	release struct {
 		deviceID string

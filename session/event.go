@@ -26,7 +26,7 @@ type (
 	pingRequest   struct{ to responder }
 	statusRequest struct {
 		to   responder
-		info schema.StatusInfo
+		info *schema.StatusInfo // the core's from now on
 	}
 	// resultRequest is upload_instruction_result.
 	resultRequest struct {

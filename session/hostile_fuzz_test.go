@@ -115,9 +115,9 @@ func FuzzVerdict(f *testing.F) {
 // strange are events that the sequences leave out: they change nothing in who
 // owns the device.
 var strange = []event{
-	statusRequest{noResponder{}, schema.StatusInfo{}},
-	statusRequest{noResponder{}, schema.StatusInfo{DeviceID: "1861"}},
-	statusRequest{noResponder{}, schema.StatusInfo{DeviceID: testDevice}},
+	statusRequest{noResponder{}, &schema.StatusInfo{}},
+	statusRequest{noResponder{}, &schema.StatusInfo{DeviceID: "1861"}},
+	statusRequest{noResponder{}, &schema.StatusInfo{DeviceID: testDevice}},
 	discoverRequest{noResponder{}},
 	badRequest{noResponder{}, errInternal},
 	loginRequest{to: noResponder{}, err: errInternal},

@@ -59,7 +59,7 @@ func (c *core) setState(s schema.DevState, why string, now time.Time) {
 }
 
 func (c *core) publish() {
-	live := schema.Live{State: c.state, Reason: c.why, LastSeenTime: c.lastSeen.UnixMilli(), Epoch: c.epoch, Report: c.report}
+	live := &schema.Live{State: c.state, Reason: c.why, LastSeenTime: c.lastSeen.UnixMilli(), Epoch: c.epoch, Report: c.report}
 	if c.report != nil {
 		live.ReportTime = c.reported.UnixMilli()
 	}
@@ -74,12 +74,12 @@ func (c *core) onStatus(ev statusRequest, now time.Time) {
 		return
 	}
 	ev.info.DeviceID = c.deviceID
-	c.report, c.reported = &ev.info, now
+	c.report, c.reported = ev.info, now
 	c.publish()
 	c.emit(reply{ev.to, struct{}{}})
 	if c.sampled.IsZero() || now.Sub(c.sampled) >= c.set.StatusSample {
 		c.sampled = now
-		c.emit(sample{schema.Sample{DeviceID: c.deviceID, Time: now.UnixMilli(), Status: ev.info}})
+		c.emit(sample{schema.Sample{DeviceID: c.deviceID, Time: now.UnixMilli(), Status: *ev.info}})
 	}
 }
 

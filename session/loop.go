@@ -269,7 +269,7 @@ func (s *Session) do(e effect) {
 	case hangUp:
 		s.peer.Close(e.code, e.text)
 	case publish:
-		s.live.Store(&e.live)
+		s.live.Store(e.live)
 	case release:
 		s.live.Store(nil)
 		s.hub.release(e.deviceID, e.epoch)

@@ -28,8 +28,8 @@ func decodePing(r *rpc.Request) event     { return pingRequest{r} }
 func decodeDiscover(r *rpc.Request) event { return discoverRequest{r} }
 
 func decodeStatus(r *rpc.Request) event {
-	var info schema.StatusInfo
-	if err := r.Decode(&info); err != nil {
+	info := new(schema.StatusInfo)
+	if err := r.Decode(info); err != nil {
 		return badRequest{r, err}
 	}
 	if err := info.Validate(); err != nil {

@@ -62,13 +62,20 @@ func (s *site) footprint() (f footprint) {
 		f.goroutines, _ = strconv.Atoi(told[len(told)-1][1])
 		return true
 	})
+	f.resident = s.resident()
+	f.descriptors = descriptors(s.t, strconv.Itoa(s.cmd.Process.Pid))
+	return f
+}
+
+// resident is what the process holds in memory, in KiB.
+func (s *site) resident() int {
+	s.t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	f.resident, _ = strconv.Atoi(string(regexp.MustCompile(`VmRSS:\s+(\d+) kB`).FindSubmatch(status)[1]))
-	f.descriptors = descriptors(s.t, strconv.Itoa(s.cmd.Process.Pid))
-	return f
+	kib, _ := strconv.Atoi(string(regexp.MustCompile(`VmRSS:\s+(\d+) kB`).FindSubmatch(status)[1]))
+	return kib
 }
 
 // TestConnectsAndCloses has devices log in, ping and leave, as fast as they
