@@ -128,7 +128,7 @@ func (g *guard) envelope(raw []byte, e *envelope) error {
 		if err != nil {
 			return err
 		}
-		if m := e.member(name); m != nil {
+		if m := e.member(plain(name)); m != nil {
 			*m = value
 		}
 	}
@@ -144,24 +144,29 @@ func (g *guard) envelope(raw []byte, e *envelope) error {
 
 var errTrailing = errors.New("rpc: more than one value")
 
-// member is where the value of a name goes; nil for names of others.
-func (e *envelope) member(quoted []byte) *[]byte {
-	if bytes.IndexByte(quoted, '\\') >= 0 {
-		name, _ := jsontext.AppendUnquote(nil, quoted)
-		quoted = strconv.AppendQuote(nil, string(name))
+// plain is a name without quotes and escapes.
+func plain(quoted []byte) []byte {
+	if bytes.IndexByte(quoted, '\\') < 0 {
+		return quoted[1 : len(quoted)-1]
 	}
-	switch string(quoted) {
-	case `"jsonrpc"`:
+	name, _ := jsontext.AppendUnquote(nil, quoted)
+	return name
+}
+
+// member is where the value of a name goes; nil for names of others.
+func (e *envelope) member(name []byte) *[]byte {
+	switch string(name) {
+	case "jsonrpc":
 		return &e.version
-	case `"id"`:
+	case "id":
 		return &e.id
-	case `"method"`:
+	case "method":
 		return &e.method
-	case `"params"`:
+	case "params":
 		return &e.params
-	case `"result"`:
+	case "result":
 		return &e.result
-	case `"error"`:
+	case "error":
 		return &e.fault
 	}
 	return nil

@@ -18,10 +18,22 @@ type quick struct {
 	i   int
 }
 
-// quickly reads the one object that raw must be.
-func quickly(raw []byte, e *envelope) bool {
+// EachMember gives take the name, without its quotes, and the value of each
+// member of the object that raw must be, as parts of raw. It is false if raw is
+// wrong or unusual, or as soon as take is: then Decode has the word.
+func EachMember(raw []byte, take func(name, value []byte) bool) bool {
 	q := quick{raw: raw}
-	return q.next() == '{' && q.object(1, e) && q.next() == 0 && q.i == len(raw)
+	return q.next() == '{' && q.object(1, take) && q.next() == 0 && q.i == len(raw)
+}
+
+// quickly reads a message.
+func quickly(raw []byte, e *envelope) bool {
+	return EachMember(raw, func(name, value []byte) bool {
+		if m := e.member(name); m != nil {
+			*m = value
+		}
+		return true
+	})
 }
 
 // next goes to what follows white space, and returns it; 0 is the end.
@@ -56,8 +68,8 @@ func (q *quick) value(depth int) bool {
 	return false
 }
 
-// object reads an object, whose members go to where e wants them.
-func (q *quick) object(depth int, e *envelope) bool {
+// object reads an object; take is told of its members, unless it is nil.
+func (q *quick) object(depth int, take func(name, value []byte) bool) bool {
 	var names [quickMembers][]byte
 	q.i++
 	if q.next() == '}' {
@@ -76,13 +88,8 @@ func (q *quick) object(depth int, e *envelope) bool {
 		q.i++
 		q.next()
 		start := q.i
-		if !q.value(depth) {
+		if !q.value(depth) || take != nil && !take(name, q.raw[start:q.i]) {
 			return false
-		}
-		if e != nil {
-			if m := e.member(name); m != nil {
-				*m = q.raw[start:q.i]
-			}
 		}
 		switch q.next() {
 		case ',':
@@ -126,14 +133,14 @@ func (q *quick) array(depth int) bool {
 	return false
 }
 
-// text reads a string and returns it with its quotes; nil: it is unusual.
+// text reads a string and returns what is between its quotes; nil: it is unusual.
 func (q *quick) text() []byte {
-	start := q.i
-	for q.i++; q.i < len(q.raw); q.i++ {
+	q.i++
+	for start := q.i; q.i < len(q.raw); q.i++ {
 		switch c := q.raw[q.i]; {
 		case c == '"':
 			q.i++
-			return q.raw[start:q.i]
+			return q.raw[start : q.i-1]
 		case c < ' ' || c == '\\' || c >= 0x7F:
 			return nil
 		}

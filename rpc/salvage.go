@@ -71,7 +71,7 @@ func (w *wreck) note(g *guard, token []byte) {
 	switch {
 	case outer != '{' || n == 0:
 	case n%2 == 1:
-		if w.member = w.envelope.member(token); w.member != nil {
+		if w.member = w.envelope.member(plain(token)); w.member != nil {
 			w.twice = w.twice || *w.member != nil
 			*w.member = present
 		}

@@ -28,9 +28,12 @@ func decodePing(r *rpc.Request) event     { return pingRequest{r} }
 func decodeDiscover(r *rpc.Request) event { return discoverRequest{r} }
 
 func decodeStatus(r *rpc.Request) event {
-	info := new(schema.StatusInfo)
-	if err := r.Decode(info); err != nil {
-		return badRequest{r, err}
+	info := readReport(r.Params)
+	if info == nil {
+		info = new(schema.StatusInfo)
+		if err := r.Decode(info); err != nil {
+			return badRequest{r, err}
+		}
 	}
 	if err := info.Validate(); err != nil {
 		return badRequest{r, err}
