@@ -107,31 +107,42 @@ type crowd struct {
 	conns []net.Conn
 }
 
-// connect opens n connections; those of the service are devices that log in.
-func (s *site) connect(n int) *crowd {
-	s.t.Helper()
-	var devices []credentials
-	if s.api.key != "" {
-		devices = s.api.registerMany(n)
+// devices registers n devices; the floor knows none.
+func (s *site) devices(n int) []credentials {
+	if s.api.key == "" {
+		return make([]credentials, n)
 	}
-	f := &crowd{s, make([]net.Conn, n)}
+	return s.api.registerMany(n)
+}
+
+// connect opens a connection for each of the devices.
+func (s *site) connect(devices []credentials) *crowd {
+	f := &crowd{site: s}
+	f.join(devices)
+	return f
+}
+
+// join opens further connections. Devices that the server knows log in.
+func (f *crowd) join(devices []credentials) {
+	f.site.t.Helper()
+	from := len(f.conns)
+	f.conns = append(f.conns, make([]net.Conn, len(devices))...)
 	const atOnce = 8
 	var all sync.WaitGroup
 	for i := range atOnce {
 		all.Go(func() {
-			for k := i; k < n; k += atOnce {
-				c := s.api.upgradedFrom(net.IPv4(127, 0, 0, byte(1+k/perAddress)))
-				if devices != nil {
+			for k := i; k < len(devices); k += atOnce {
+				c := f.site.api.upgradedFrom(net.IPv4(127, 0, 0, byte(1+(from+k)/perAddress)))
+				if devices[k].id != "" {
 					c.text(devices[k].login())
 					c.sees(`ok "login"`)
 				}
 				_ = c.conn.SetDeadline(time.Time{})
-				f.conns[k] = c.conn
+				f.conns[from+k] = c.conn
 			}
 		})
 	}
 	all.Wait()
-	return f
 }
 
 // perAddress is how many connections come from one address, which has some
@@ -212,7 +223,8 @@ func BenchmarkReport(b *testing.B) { benchMessage(b, benchReport) }
 func benchMessage(b *testing.B, text string) {
 	const devices, turn = 64, 4096
 	message := frame(bitFin|opText, text)
-	floor, whole := serveEcho(b).connect(devices), serveBench(b, "--device-message-rate", "0").connect(devices)
+	echo, service := serveEcho(b), serveBench(b, "--device-message-rate", "0")
+	floor, whole := echo.connect(echo.devices(devices)), service.connect(service.devices(devices))
 	sizes := [2]int{floor.answerSize(message), whole.answerSize(message)}
 	b.Run("floor", func(b *testing.B) {
 		used := floor.exchange(message, sizes[0], b.N)

@@ -3,6 +3,7 @@ package main
 import (
 	"flag"
 	"net"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -59,12 +60,17 @@ func (w weight) report(b *testing.B) {
 // weigh measures a process with n connections, each of which has sent a ping
 // before, beside what it held with none.
 func (s *site) weigh(b *testing.B, n int) (w weight) {
+	devices := s.devices(n)
 	empty := s.footprint().resident
 	share := func(kib int) float64 { return float64(kib-empty) / float64(n) }
-	all := s.connect(n)
 	ping, report := frame(bitFin|opText, benchPing), frame(bitFin|opText, benchReport)
-	sizes := [2]int{all.answerSize(ping), all.answerSize(report)}
-	all.each(func(_ int, c net.Conn) { all.roundTrip(c, ping, make([]byte, sizes[0])) })
+	all := &crowd{site: s}
+	var sizes [2]int
+	for some := range slices.Chunk(devices, 1000) {
+		all.join(some)
+		sizes = [2]int{all.answerSize(ping), all.answerSize(report)}
+		all.each(func(_ int, c net.Conn) { all.roundTrip(c, ping, make([]byte, sizes[0])) }) // who waits stays alive
+	}
 	w.idle = share(s.resident())
 	w.idleLeast = share(s.footprint().resident)
 	b.ResetTimer()
