@@ -69,9 +69,9 @@ func (p *Peer) dispatchMember(b *batch, slot int, raw []byte, h Handler) bool {
 	m := judge(raw)
 	switch m.kind {
 	case request:
-		m = p.acceptMember(m, b, slot, h)
+		p.acceptMember(&m, b, slot, h)
 	case notification:
-		p.accept(m, b, slot, h)
+		p.accept(&m, b, slot, h)
 		b.answer(slot, nil)
 	case ignored:
 		b.answer(slot, nil)
@@ -86,14 +86,13 @@ func (p *Peer) dispatchMember(b *batch, slot int, raw []byte, h Handler) bool {
 	return m.kind == request || m.kind == notification
 }
 
-func (p *Peer) acceptMember(m message, b *batch, slot int, h Handler) message {
+func (p *Peer) acceptMember(m *message, b *batch, slot int, h Handler) {
 	name, _ := jsontext.AppendUnquote(nil, m.method) // the guard has decoded it
 	if slices.Contains(p.o.NotInBatch, string(name)) {
-		alone := refused("this method is never in a batch")
-		alone.id = m.id
-		return alone
+		m.refuse("this method is never in a batch")
+		return
 	}
-	return p.accept(m, b, slot, h)
+	p.accept(m, b, slot, h)
 }
 
 // split finds the members of an array: the first MaxBatch of them, and how

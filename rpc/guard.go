@@ -45,6 +45,13 @@ type message struct {
 
 func refused(why string) message { return message{kind: invalid, code: codeRequest, why: why} }
 
+// refuse makes a request that cannot be served invalid; it keeps its id.
+func (m *message) refuse(why string) {
+	id := m.id
+	*m = refused(why)
+	m.id = id
+}
+
 // judge decides what raw is.
 func judge(raw []byte) message {
 	var e envelope

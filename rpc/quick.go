@@ -70,7 +70,7 @@ func (q *quick) value(depth int) bool {
 
 // object reads an object; take is told of its members, unless it is nil.
 func (q *quick) object(depth int, take func(name, value []byte) bool) bool {
-	var names [quickMembers][]byte
+	var names [quickMembers]span // small: the reader's stack is every device's
 	q.i++
 	if q.next() == '}' {
 		q.i++
@@ -81,10 +81,10 @@ func (q *quick) object(depth int, take func(name, value []byte) bool) bool {
 			return false
 		}
 		name := q.text()
-		if name == nil || has(names[:n], name) || q.next() != ':' {
+		names[n] = span{int32(q.i - 1 - len(name)), int32(q.i - 1)}
+		if name == nil || q.has(names[:n], name) || q.next() != ':' {
 			return false
 		}
-		names[n] = name
 		q.i++
 		q.next()
 		start := q.i
@@ -104,9 +104,12 @@ func (q *quick) object(depth int, take func(name, value []byte) bool) bool {
 	return false
 }
 
-func has(names [][]byte, name []byte) bool {
+// span is a part of the text, from and to.
+type span [2]int32
+
+func (q *quick) has(names []span, name []byte) bool {
 	for _, n := range names {
-		if string(n) == string(name) {
+		if string(q.raw[n[0]:n[1]]) == string(name) {
 			return true
 		}
 	}

@@ -35,7 +35,7 @@ var methods = func() map[string]string {
 }()
 
 // newRequest copies what it keeps of m.
-func newRequest(p *Peer, m message, b *batch, slot int) *Request {
+func newRequest(p *Peer, m *message, b *batch, slot int) *Request {
 	r := &Request{peer: p, batch: b, slot: slot}
 	if name, ok := methods[string(m.method)]; ok {
 		r.Method = name
@@ -125,7 +125,7 @@ func (p *Peer) dispatch(raw []byte, h Handler) bool {
 	m := judge(raw)
 	switch m.kind {
 	case request, notification:
-		if m = p.accept(m, nil, 0, h); m.kind != invalid {
+		if p.accept(&m, nil, 0, h) {
 			return true
 		}
 	case response:
@@ -137,16 +137,15 @@ func (p *Peer) dispatch(raw []byte, h Handler) bool {
 	return false
 }
 
-// accept hands a request to the handler, or returns why not.
-func (p *Peer) accept(m message, b *batch, slot int, h Handler) message {
+// accept hands a request to the handler, or makes m say why not.
+func (p *Peer) accept(m *message, b *batch, slot int, h Handler) bool {
 	r := newRequest(p, m, b, slot)
 	if !r.IsNotification() && !p.beginRequest(r) {
-		twice := refused("this id is in flight")
-		twice.id = m.id
-		return twice
+		m.refuse("this id is in flight")
+		return false
 	}
 	h.Request(r)
-	return m
+	return true
 }
 
 // refuse counts a message of which nothing was valid, and answers it if it

@@ -101,9 +101,24 @@ func newCore(set *Settings, node int64, address string, now time.Time) core {
 // that order. The slice is good until the next step.
 func (c *core) step(ev event, now time.Time) []effect {
 	c.effects = c.effects[:0]
-	switch ev := ev.(type) {
+	switch ev.(type) {
 	case tick:
 		c.onTick(now)
+	case ended, stopRequest, drainRequest, orderRequest, updateRequest, orderWaits, callFailed:
+		c.onOutside(ev, now)
+	case authenticated, refused, claimed, claimRefused, found, intentDone, outcomeDone, uploadChecked:
+		c.owed--
+		c.onCompletion(ev, now)
+	default:
+		c.onMessage(ev, now)
+	}
+	c.takeWaiting(now)
+	return c.effects
+}
+
+// onOutside takes what comes neither of the device nor as an answer.
+func (c *core) onOutside(ev event, now time.Time) {
+	switch ev := ev.(type) {
 	case ended:
 		c.shut(ev.reason, now)
 	case stopRequest:
@@ -118,14 +133,7 @@ func (c *core) step(ev event, now time.Time) []effect {
 		c.onOrderWaits(ev)
 	case callFailed:
 		c.onCallFailed(ev, now)
-	case authenticated, refused, claimed, claimRefused, found, intentDone, outcomeDone, uploadChecked:
-		c.owed--
-		c.onCompletion(ev, now)
-	default:
-		c.onMessage(ev, now)
 	}
-	c.takeWaiting(now)
-	return c.effects
 }
 
 // onCompletion takes an answer that was owed.
@@ -169,6 +177,13 @@ func (c *core) serve(ev event, now time.Time) {
 		c.emit(reply{ev.to, "pong"})
 	case statusRequest:
 		c.onStatus(ev, now)
+	default:
+		c.serveRare(ev, now)
+	}
+}
+
+func (c *core) serveRare(ev event, now time.Time) {
+	switch ev := ev.(type) {
 	case resultRequest:
 		c.onResult(ev, now)
 	case replied:

@@ -98,13 +98,27 @@ func (s *Session) Request(r *rpc.Request) {
 		s.post(ended{rpc.ReasonFlood})
 		return
 	}
-	ev := decode(r)
-	s.post(ev)
-	if _, ok := ev.(loginRequest); ok {
-		select {
-		case <-s.loginSeen:
-		case <-s.done:
-		}
+	if r.Method == schema.MethodLogin {
+		s.requestLogin(r)
+		return
+	}
+	s.post(decode(r))
+}
+
+// requestLogin has the login decoded and posted on a goroutine of its own: both
+// are so deep that they would double the reader's stack, for the one message of
+// its kind, until the connection ends.
+func (s *Session) requestLogin(r *rpc.Request) {
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		defer s.recoverReader()
+		s.post(decode(r))
+	}()
+	<-told
+	select {
+	case <-s.loginSeen:
+	case <-s.done:
 	}
 }
 
@@ -251,13 +265,26 @@ func (s *Session) crash(reason any) {
 	s.apply(ended{"internal"})
 }
 
-// do carries out one effect. None of them waits.
+// do carries out one effect. None of them waits. Those of pings and reports are
+// here, and the frames of their functions small.
 func (s *Session) do(e effect) {
 	switch e := e.(type) {
 	case reply:
 		e.to.Reply(e.result)
 	case fail:
 		e.to.Fail(e.err)
+	case publish:
+		s.live.Store(e.live)
+	case sample:
+		s.hub.cfg.Journal.Sample(e.s)
+	default:
+		s.doHere(e)
+	}
+}
+
+// doHere carries out what remains toward the device, the hub and business.
+func (s *Session) doHere(e effect) {
+	switch e := e.(type) {
 	case call:
 		s.call(e)
 	case callOrder:
@@ -268,8 +295,6 @@ func (s *Session) do(e effect) {
 		s.notify(schema.MethodRestartConfirm, schema.RestartConfirm{OrderID: e.orderID})
 	case hangUp:
 		s.peer.Close(e.code, e.text)
-	case publish:
-		s.live.Store(e.live)
 	case release:
 		s.live.Store(nil)
 		s.hub.release(e.deviceID, e.epoch)
@@ -313,8 +338,6 @@ func (s *Session) doElsewhere(e effect) {
 		cfg.Journal.Record(e.event)
 	case presence:
 		cfg.Journal.Presence(e.p)
-	case sample:
-		cfg.Journal.Sample(e.s)
 	case told:
 		cfg.Journal.Told(e.deviceID, e.version)
 	}

@@ -20,6 +20,8 @@ var reports = []struct {
 	{wholeReport, true},
 	{`{"CPU_info":{},"Memory_info":{},"Disk_info":{}}`, true},
 	{`{"CPU_info":{"user_cpu_time":-0,"other":"x"}}`, true},
+	{`{"CPU_info":{"user_cpu_time":0.1,"system_cpu_time":-12345678901.25,"idle_cpu_time":123456789012.345,"io_wait_cpu_time":0.30000000000000004}}`, true},
+	{`{"CPU_info":{"user_cpu_time":1e3,"system_cpu_time":999999999999999,"idle_cpu_time":9007199254740993,"io_wait_cpu_time":-0.0}}`, true},
 	{`{"cpu_info":{"user_cpu_time":1}}`, true},
 	{`{}`, true},
 	{`{"CPU_info":{"user_cpu_time":null}}`, false},

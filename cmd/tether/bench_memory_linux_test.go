@@ -4,6 +4,7 @@ import (
 	"flag"
 	"net"
 	"slices"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -75,6 +76,10 @@ func (s *site) weigh(b *testing.B, n int) (w weight) {
 	w.idleLeast = share(s.footprint().resident)
 	b.ResetTimer()
 	before := s.processorTime()
+	var slower sync.WaitGroup
+	slower.Add(n)
+	over := make(chan struct{})
+	go func() { slower.Wait(); close(over) }()
 	all.each(func(i int, c net.Conn) {
 		answers := [2][]byte{make([]byte, sizes[0]), make([]byte, sizes[1])}
 		beat := *cadence / time.Duration(cadenceRounds*cadencePings)
@@ -87,6 +92,17 @@ func (s *site) weigh(b *testing.B, n int) (w weight) {
 				all.roundTrip(c, report, answers[1])
 			}
 			<-next.C
+		}
+		slower.Done()
+		alive := time.NewTicker(schema.PingInterval) // who is ready stays alive
+		defer alive.Stop()
+		for {
+			select {
+			case <-over:
+				return
+			case <-alive.C:
+				all.roundTrip(c, ping, answers[0])
+			}
 		}
 	})
 	b.StopTimer()
