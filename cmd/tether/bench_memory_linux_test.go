@@ -66,12 +66,20 @@ func (s *site) weigh(b *testing.B, n int) (w weight) {
 	share := func(kib int) float64 { return float64(kib-empty) / float64(n) }
 	ping, report := frame(bitFin|opText, benchPing), frame(bitFin|opText, benchReport)
 	all := &crowd{site: s}
-	var sizes [2]int
-	for some := range slices.Chunk(devices, 1000) {
+	var sizes [2]int // of the answers
+	lively := func() { all.each(func(_ int, c net.Conn) { all.roundTrip(c, ping, make([]byte, sizes[0])) }) }
+	pinged := time.Now()
+	for some := range slices.Chunk(devices, 100) {
 		all.join(some)
-		sizes = [2]int{all.answerSize(ping), all.answerSize(report)}
-		all.each(func(_ int, c net.Conn) { all.roundTrip(c, ping, make([]byte, sizes[0])) }) // who waits stays alive
+		if sizes[0] == 0 {
+			sizes = [2]int{all.answerSize(ping), all.answerSize(report)}
+		}
+		if time.Since(pinged) > schema.PingInterval/2 { // who waits for the others stays alive
+			pinged = time.Now()
+			lively()
+		}
 	}
+	lively()
 	w.idle = share(s.resident())
 	w.idleLeast = share(s.footprint().resident)
 	b.ResetTimer()
