@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/edgetether/tether/schema"
 	"modernc.org/sqlite"
@@ -90,12 +91,14 @@ func BenchmarkDeviceQueryAll(b *testing.B) {
 			{"everything=rare", some("few", "all"), schema.DeviceFilter{State: schema.Unknown, Type: "drill", Model: "ModelC", GroupID: "all", Name: "drill"}},
 		} {
 			b.Run(c.name, func(b *testing.B) {
-				shown := 0
+				shown, best := 0, time.Hour
 				for range b.N {
+					began := time.Now()
 					l, err := s.ListDevices(b.Context(), c.scope, c.filter, schema.Page{Limit: 100})
 					must(b, err)
-					shown = len(l.Items)
+					shown, best = len(l.Items), min(best, time.Since(began))
 				}
+				b.ReportMetric(float64(best.Microseconds())/1000, "best-ms") // of a busy machine's
 				b.ReportMetric(float64(shown), "shown")
 				at, err := placeOf(reader{ctx: b.Context(), db: s.engine.read}, c.filter.Name)
 				must(b, err)

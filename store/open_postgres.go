@@ -37,7 +37,8 @@ func openPostgres(rawURL string) (*engine, error) {
 		"idle_in_transaction_session_timeout": postgresQuery,
 	}
 	reading := maps.Clone(session)
-	reading["jit"] = "off" // compiling a plan takes longer than any read of ours
+	// To compile a plan, or to start more processes for it, takes longer than any read of ours.
+	reading["jit"], reading["max_parallel_workers_per_gather"] = "off", "0"
 	return &engine{
 		write: keep(openSessions(config, session, durable), 2),
 		read:  keep(openSessions(config, reading, readOnly), readers),

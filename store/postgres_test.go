@@ -358,7 +358,7 @@ func TestT37_PostgresURL(t *testing.T) {
 	s := openURL(t, db+"&statement_timeout=7s", Options{})
 	for setting, want := range map[string]string{
 		"statement_timeout": "7s", "lock_timeout": "2s", "synchronous_commit": "on", "default_transaction_read_only": "on",
-		"jit": "off",
+		"jit": "off", "max_parallel_workers_per_gather": "0",
 	} {
 		var got string
 		must(t, s.engine.read.QueryRowContext(t.Context(), "SELECT current_setting($1)", setting).Scan(&got))
