@@ -61,7 +61,7 @@ func (t flakyTx) Commit() error {
 // openFlaky is open with switches on the writer's connection.
 func openFlaky(t testing.TB, path string, o Options) (*Store, *flaky) {
 	t.Helper()
-	e, err := openEngine("sqlite:" + path)
+	e, err := openEngine(seeded(t, "sqlite:"+path))
 	must(t, err)
 	s := &Store{engine: e}
 	must(t, s.Migrate(t.Context()))

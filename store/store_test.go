@@ -44,7 +44,7 @@ func (s *seen) add(es []schema.Event) {
 // open opens a new database of the test's engine, which is closed with the test.
 func open(t testing.TB, o Options) *Store {
 	t.Helper()
-	return openURL(t, newDatabase(t), o)
+	return openURL(t, seeded(t, newDatabase(t)), o)
 }
 
 // openURL is openAt for as long as the test.

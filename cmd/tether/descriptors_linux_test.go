@@ -83,7 +83,7 @@ func TestF55_LimitIsRaised(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := launch(t, []string{programEnv + "=1"}, "/bin/sh", "-c", `ulimit -S -n 111; ulimit -H -n 333; exec "$@"`, "sh",
+	p := launch(t, []string{programEnv + "=tether"}, "/bin/sh", "-c", `ulimit -S -n 111; ulimit -H -n 333; exec "$@"`, "sh",
 		self, "--log-json", "serve", "--listen", "127.0.0.1:0")
 	await(t, "a service that serves", func() bool { p.mustRun(); return servingAt.MatchString(p.err.String()) })
 	if !p.err.has(`"open_files_at_most":332,`) && !p.err.has(`"open_files_at_most":333,`) { // Go leaves one

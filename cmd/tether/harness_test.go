@@ -142,6 +142,7 @@ func newWorld(t *testing.T, change ...func(*serviceConfig)) *world {
 	for _, c := range change {
 		c(&w.config)
 	}
+	seed(t, w.config.database)
 	w.start()
 	t.Cleanup(w.end)
 	var err error

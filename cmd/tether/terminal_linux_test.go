@@ -40,7 +40,7 @@ func TestT19_Terminal(t *testing.T) {
 	}
 	screen := func(code int, typed string, args ...string) string {
 		t.Helper()
-		env := append([]string{programEnv + "=1"}, x.env...)
+		env := append([]string{programEnv + "=tether"}, x.env...)
 		p := launch(t, env, python, append([]string{"-c", onTerminal, typed, self}, args...)...)
 		if got := p.code(); got != code {
 			t.Errorf("%q: exit code %d", args, got)
