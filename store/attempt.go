@@ -76,7 +76,7 @@ func (w *writer) transact(ctx context.Context, a *attempt) error {
 	if err != nil {
 		return err
 	}
-	t := &tx{ctx: ctx, link: w.link}
+	t := &tx{ctx: ctx, link: w.link, sql: sqlTx}
 	if a.results, err = t.apply(a.batch); err == nil {
 		err = t.markedFlush(w.mark, a.number)
 	}

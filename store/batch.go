@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 
 	"github.com/edgetether/tether/schema"
 )
@@ -11,6 +12,7 @@ import (
 type tx struct {
 	ctx    context.Context
 	link   *link
+	sql    *sql.Tx
 	result *result        // of the change that is being carried out
 	events []schema.Event // of all changes, in their order
 }

@@ -64,8 +64,11 @@ func (l *link) patient() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.Background(), patience)
 }
 
-// prepared prepares each text once for the life of the connection. A prepared
-// statement runs in the transaction that is open on its connection.
+// prepared prepares each text once for the life of a connection to SQLite, and
+// the statement runs in the transaction that is open on it. The driver of
+// PostgreSQL remembers texts by itself, and they run in the sql.Tx: a sql.Stmt
+// that finds its connection dead would close it, and wait for the transaction's
+// end, which waits for the statement.
 func (l *link) prepared(ctx context.Context, text string) (*sql.Stmt, error) {
 	if st, ok := l.byText[text]; ok {
 		return st, nil
@@ -79,11 +82,17 @@ func (l *link) prepared(ctx context.Context, text string) (*sql.Stmt, error) {
 
 // exec runs a statement and says how many rows it touched.
 func (t *tx) exec(text string, args ...any) (int64, error) {
+	if !t.link.local {
+		return affected(t.sql.ExecContext(t.ctx, t.link.text(text), storable(args)...))
+	}
 	st, err := t.link.prepared(t.ctx, text)
 	if err != nil {
 		return 0, err
 	}
-	res, err := st.ExecContext(t.ctx, storable(args)...)
+	return affected(st.ExecContext(t.ctx, storable(args)...))
+}
+
+func affected(res sql.Result, err error) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
@@ -91,6 +100,9 @@ func (t *tx) exec(text string, args ...any) (int64, error) {
 }
 
 func (t *tx) rows(text string, args ...any) (*sql.Rows, error) {
+	if !t.link.local {
+		return t.sql.QueryContext(t.ctx, t.link.text(text), storable(args)...)
+	}
 	st, err := t.link.prepared(t.ctx, text)
 	if err != nil {
 		return nil, err
@@ -102,6 +114,9 @@ func (t *tx) rows(text string, args ...any) (*sql.Rows, error) {
 func (t *tx) page(text string, args ...any) (*sql.Rows, error) { return t.rows(text, args...) }
 
 func (t *tx) row(text string, args ...any) scanner {
+	if !t.link.local {
+		return t.sql.QueryRowContext(t.ctx, t.link.text(text), storable(args)...)
+	}
 	st, err := t.link.prepared(t.ctx, text)
 	if err != nil {
 		return noRow{err}

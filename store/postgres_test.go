@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/url"
@@ -67,6 +68,28 @@ func TestF30_KilledConnectionsAreReplaced(t *testing.T) {
 	}
 	addDevice(t, s, "2")
 	equal(t, "log", kinds(log(t, s, "1")), "update ")
+}
+
+// A connection that is lost in the middle of a transaction holds nothing up,
+// whatever the transaction does next.
+func TestF30_LostMidway(t *testing.T) {
+	url, _ := postgresURL(t)
+	s := openURL(t, url, Options{})
+	ctx, cancel := context.WithTimeout(t.Context(), patience/2) // sooner than the writer would give up by itself
+	defer cancel()
+	lost := false
+	_, err := write(ctx, s, func(x *tx) (n int64, err error) {
+		if !lost {
+			lost = true
+			if _, err := x.exec("SELECT pg_terminate_backend(pg_backend_pid())"); err == nil {
+				t.Error("the connection lives")
+			}
+			_, err = x.exec("INSERT INTO counters (name, value) VALUES ('x', 1)")
+			return 0, err
+		}
+		return x.exec("INSERT INTO counters (name, value) VALUES ('x', 2)")
+	})
+	must(t, err)
 }
 
 // A server that became a standby takes no writes: the connection is evicted,
