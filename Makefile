@@ -11,7 +11,7 @@ SHELL     := bash
 .SHELLFLAGS := -eu -o pipefail -c
 GO        ?= go
 # A package that takes longer than this hangs.
-TIMEOUT   ?= 12m
+TIMEOUT   ?= 14m
 FUZZTIME  ?= 60s
 SOAKCOUNT ?= 10
 BENCH     ?= .

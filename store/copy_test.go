@@ -38,7 +38,7 @@ func databaseOf(t testing.TB, engine string) string {
 // fill makes a database with something in every column, and closes it.
 func fill(t testing.TB, url string) {
 	t.Helper()
-	s := openAt(t, url, Options{})
+	s := openAt(t, seeded(t, url), Options{})
 	_, err := s.ClaimNode(t.Context(), "tether-1", start)
 	must(t, err)
 	addDevice(t, s, "1", "2", "3")
@@ -191,7 +191,7 @@ func columnsOf(t testing.TB, db *sql.DB, table string) []string {
 // is still a place for a service that has never run.
 func TestCopy_EmptySource(t *testing.T) {
 	eachPair(t, func(t *testing.T, from, to string) {
-		must(t, openAt(t, from, Options{}).Close())
+		must(t, openAt(t, seeded(t, from), Options{}).Close())
 		for range 2 { // the target of the first is still empty
 			tables, err := Copy(t.Context(), from, to, nil)
 			must(t, err)

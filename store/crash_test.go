@@ -87,7 +87,7 @@ func crashLoad(s *Store, id string) error {
 func TestF34_KillAtRandomMoments(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tether.db")
 	a := noAcks()
-	for range crashes(10) {
+	for range crashes(5) {
 		crash(t, path, 20+rand.IntN(1500), a)
 		must(t, a.keptIn(t.Context(), path))
 		equal(t, "findings", fmt.Sprint(checked(t, path)), "[]")

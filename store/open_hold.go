@@ -231,5 +231,17 @@ func (h *hold) end() {
 		h.close()
 		h.close = nil
 	}
+	h.unlock()
 	h.drop()
+}
+
+// unlock gives the lock back at once: that a connection was closed the server
+// notices a little later.
+func (h *hold) unlock() {
+	if h.conn == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_, _ = h.conn.ExecContext(ctx, "SELECT pg_advisory_unlock_all()") // or it goes with the connection
 }

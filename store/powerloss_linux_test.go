@@ -321,15 +321,15 @@ func (a acks) rightIn(t *testing.T, path string) error {
 // that does not flush, or only when it empties its log, shows losses: the
 // test can fail.
 func TestF35_PowerLoss(t *testing.T) {
-	cuts := 20
+	orders, cuts := 80, 10
 	if os.Getenv("TETHER_SOAK") != "" {
-		cuts = 1000
+		orders, cuts = 200, 1000
 	}
 	for _, c := range []struct {
 		mode         string
 		orders, cuts int
 		loses        bool
-	}{{"FULL", 200, cuts, false}, {"NORMAL", 30, 8, true}, {"OFF", 30, 8, true}} {
+	}{{"FULL", orders, cuts, false}, {"NORMAL", 30, 8, true}, {"OFF", 30, 8, true}} {
 		t.Run(c.mode, func(t *testing.T) {
 			folder := filepath.Join(t.TempDir(), "recorded")
 			calls := record(t, filepath.Join(folder, "tether.db"), c.mode, c.orders)
