@@ -258,9 +258,10 @@ func (a *api) shown(name string, err error) *schema.Error {
 func seconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
 
 // encode is lenient with what a device once said in an order's data: what was
-// stored must remain readable.
+// stored must remain readable. It leaves nothing that a terminal would obey.
 func encode(v any) ([]byte, error) {
-	return json.Marshal(v, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	body, err := json.Marshal(v, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	return schema.EscapeControls(body), err
 }
 
 func write(w http.ResponseWriter, status int, body []byte) {

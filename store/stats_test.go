@@ -26,18 +26,19 @@ func TestStats(t *testing.T) {
 		}})
 		addDevice(t, s, "1")
 		fail(&f.begin, errDown)
-		for i := range 13 {
+		for i := range 14 {
 			s.Record(note("1", i))
+			synctest.Wait() // the writer knows of the outage
 		}
 		time.Sleep(2 * retryDelay)
 		synctest.Wait()
-		if st := s.Stats(); st.Waiting < 10 || st.Kept != 10 || st.Dropped != 3 || st.Callers != 0 || st.Down == nil {
+		if st := s.Stats(); st.Waiting < 10 || st.Kept != 10 || st.Dropped != 4 || st.Callers != 0 || st.Down == nil {
 			t.Errorf("in the outage %+v", st)
 		}
 		f.begin.Store(nil)
 		time.Sleep(2 * retryDelay)
 		synctest.Wait()
-		if st := s.Stats(); st.Waiting != 0 || st.Kept != 0 || st.Dropped != 3 || st.Down != nil {
+		if st := s.Stats(); st.Waiting != 0 || st.Kept != 0 || st.Dropped != 4 || st.Down != nil {
 			t.Errorf("after it %+v", st)
 		}
 		must(t, s.Close())

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode"
 
 	"github.com/edgetether/tether/schema"
 )
@@ -25,7 +26,7 @@ var hostileTexts = []string{
 }
 
 // isControl says whether a character ends a line, or begins what a terminal obeys.
-func isControl(r rune) bool { return r < ' ' }
+func isControl(r rune) bool { return unicode.IsControl(r) }
 
 // logText is a log as a file of it would be.
 type logText struct {

@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+	"github.com/edgetether/tether/schema"
 	"github.com/goccy/go-yaml"
 	"github.com/rs/zerolog"
 	"golang.org/x/term"
@@ -211,6 +212,7 @@ func (v fileResolver) Resolve(ctx *kong.Context, path *kong.Path, f *kong.Flag) 
 }
 
 func newLog(flags cli, w io.Writer) *slog.Logger {
+	w = escaped{w}
 	level, err := zerolog.ParseLevel(flags.LogLevel)
 	if err != nil {
 		level = zerolog.InfoLevel // the flag's enum leaves no other
@@ -219,6 +221,17 @@ func newLog(flags cli, w io.Writer) *slog.Logger {
 		w = zerolog.ConsoleWriter{Out: w, NoColor: true, TimeFormat: logTime}
 	}
 	return slog.New(zerolog.NewSlogHandler(zerolog.New(w).Level(level).With().Timestamp().Logger()))
+}
+
+// escaped writes records of a log, in which nothing is left that a terminal would obey (T19).
+type escaped struct{ to io.Writer }
+
+// Write writes one record.
+func (e escaped) Write(record []byte) (int, error) {
+	if _, err := e.to.Write(schema.EscapeControls(record)); err != nil {
+		return 0, err
+	}
+	return len(record), nil
 }
 
 // version is the module's, as the build has it.

@@ -221,6 +221,18 @@ func TestEvents_Resume(t *testing.T) {
 	}
 }
 
+// TestEvents_GoesOn: who has read from the service already is no less patient
+// with the first connection than with a later one.
+func TestEvents_GoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript(refusing(502, "", "", ""), stream(line(8)), refusing(401, "AUTH_ERROR", "unauthenticated", ""))
+		told, err := s.read(t, client.EventQuery{After: new(int64(7)), Goes: true})
+		if len(told) != 4 || !strings.HasPrefix(told[0], "lost: ") || told[1] != "back" || told[2] != "8" || schema.KindOf(err) != schema.Unauthenticated {
+			t.Errorf("it told %q and ended with %v", told, err)
+		}
+	})
+}
+
 // TestEvents_BackOff: attempts that fail come at longer and longer intervals,
 // up to half a minute; one that brings something begins anew; Retry-After is heeded.
 func TestEvents_BackOff(t *testing.T) {
