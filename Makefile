@@ -57,7 +57,7 @@ whole:
 # What weighs memory, and what holds programs of other languages to real times, has the machine
 # for itself: no race detector, which holds several words for each one, and no package beside it.
 alone:
-	@$(GO) test -run '$(ALONE)' -v -timeout $(TIMEOUT) ./cmd/tether | awk -f .ci/report.awk
+	@$(GO) test -run '$(ALONE)' -v -parallel 8 -timeout $(TIMEOUT) ./cmd/tether | awk -f .ci/report.awk
 
 interop: needs
 	@.ci/needs "node nodejs" "npm npm" "$(PYTHON)/aiohttp python3-aiohttp" "$(PYTHON)/websockets python3-websockets"
