@@ -17,7 +17,7 @@ SOAKCOUNT ?= 10
 BENCH     ?= .
 COUNT     ?= 6
 # Tests that are built without the race detector only.
-ALONE     := TestClients(Own|Conform|Broken)|AgentConforms|T15_Memory|T17_EventReaders|T27_ParkedOrderCalls|ConnectsAndCloses|ManySessions
+ALONE     := TestClients(Own|Conform|Broken)|AgentConforms|T15_Memory|T17_EventReaders|T27_ParkedOrderCalls|ConnectsAndCloses|ManySessions|T10_OnTheWire
 # Where Debian keeps what its python3 imports.
 PYTHON    := /usr/lib/python3/dist-packages
 

@@ -138,6 +138,33 @@ func TestT11_Tokens(t *testing.T) {
 	})
 }
 
+// TestT11_TokenExpires: a token is good until it expires, and not a millisecond
+// longer, whoever has it. The service is stopped meanwhile, since it would
+// otherwise work through the month.
+func TestT11_TokenExpires(t *testing.T) {
+	for _, c := range []struct {
+		left time.Duration // of its life
+		good bool
+	}{{time.Millisecond, true}, {0, false}} {
+		t.Run(fmt.Sprint(c.left, " left"), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				id, password := w.addDevice("a")
+				in := w.connect("10.0.0.7")
+				login := in.login(id, password, "boot-1")
+				in.drop()
+				w.end()
+				time.Sleep(time.Until(time.UnixMilli(login.TokenExpires).Add(-c.left)))
+				w.start()
+				m := w.connect("10.0.0.7").call("login", fmt.Sprintf(`{"device_id":%q,"token":%q}`, id, login.Token))
+				if good := m.Error == nil; good != c.good || !good && m.Error.Code != -32001 {
+					t.Errorf("%+v", m)
+				}
+			})
+		})
+	}
+}
+
 // TestT20_OriginsAtTheService: no page of a browser opens a device's connection,
 // unless its origin was listed.
 func TestT20_OriginsAtTheService(t *testing.T) {

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -257,7 +259,7 @@ func TestT12_Revoked(t *testing.T) {
 }
 
 // TestT44_CanarySecrets sends secrets through every path that takes one, and
-// finds them in no answer, event, log line or file of the service.
+// finds them in no answer, event, log line, metric, stack or file of the service.
 func TestT44_CanarySecrets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -275,6 +277,7 @@ func TestT44_CanarySecrets(t *testing.T) {
 		for _, path := range []string{"device_query/" + added.DeviceID, "device_query_all", "device_log_query/" + added.DeviceID, "key_query_all"} {
 			all = append(all, string(w.ask("GET", path, "").Data))
 		}
+		all = append(all, w.operated("/metrics", "/state", "/debug/pprof/goroutine?debug=2")...)
 		w.end()
 		files, err := filepath.Glob(filepath.Join(w.dir, "*"))
 		if err != nil {
@@ -295,4 +298,20 @@ func TestT44_CanarySecrets(t *testing.T) {
 			}
 		}
 	})
+}
+
+// operated are what the address for operations answers.
+func (w *world) operated(paths ...string) (all []string) {
+	w.t.Helper()
+	o := &operations{metrics: w.svc.metrics}
+	o.serves(w.svc)
+	for _, path := range paths {
+		got := httptest.NewRecorder()
+		o.routes().ServeHTTP(got, httptest.NewRequest(http.MethodGet, path, nil))
+		if got.Code != http.StatusOK || got.Body.Len() == 0 {
+			w.t.Errorf("%s is answered %d", path, got.Code)
+		}
+		all = append(all, got.Body.String())
+	}
+	return all
 }
