@@ -33,8 +33,8 @@ type giving struct {
 	err    error
 }
 
-// join returns who is giving the order of once, and whether that is the caller
-// itself: then it must call leave.
+// join returns who is giving the order of once, and whether the caller is the
+// first: then leave must be called.
 func (g *givings) join(once schema.Once) (_ *giving, first bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -45,7 +45,7 @@ func (g *givings) join(once schema.Once) (_ *giving, first bool) {
 	if g.byKey == nil {
 		g.byKey = make(map[givenKey]*giving)
 	}
-	mine := &giving{hash: once.Hash, done: make(chan struct{}), err: errInternal}
+	mine := &giving{hash: once.Hash, done: make(chan struct{})}
 	g.byKey[key] = mine
 	return mine, true
 }
@@ -57,18 +57,16 @@ func (g *givings) leave(once schema.Once, mine *giving) {
 	close(mine.done)
 }
 
-// giveOnce is give of an order with a key. The first who comes with it gives
-// the order, and does so also if its caller leaves: others may count on it. They
-// are answered what the first was told if there is no record, and otherwise
-// wait for the record's end as the first does.
+// giveOnce is give of an order with a key. The first who comes with it has it
+// given, which goes on if he leaves: others may count on it. They are answered
+// what the first was told if there is no record, and otherwise wait for the
+// record's end as the first does.
 func (a *api) giveOnce(ctx context.Context, ask schema.Ask, d schema.Device) (*schema.Order, error) {
 	g, first := a.giving.join(ask.Once)
-	switch {
-	case first:
-		defer a.giving.leave(ask.Once, g)
-		g.record, g.err = a.giveFirst(context.WithoutCancel(ctx), ask, d)
-		return g.record, g.err
-	case g.hash != ask.Once.Hash:
+	if first {
+		go a.lead(context.WithoutCancel(ctx), g, ask, d) // ends with the order, or with what the first would wait
+	}
+	if g.hash != ask.Once.Hash {
 		return nil, schema.ErrOtherOrder
 	}
 	select {
@@ -76,10 +74,17 @@ func (a *api) giveOnce(ctx context.Context, ask schema.Ask, d schema.Device) (*s
 	case <-ctx.Done():
 		return nil, schema.Errorf(schema.Overloaded, "cancelled", "the caller gave up; an order that was given goes on")
 	}
-	if g.record == nil {
-		return nil, g.err
+	if first || g.record == nil {
+		return g.record, g.err
 	}
 	return a.await(ctx, *g.record, ask)
+}
+
+// lead gives the order for all who have joined.
+func (a *api) lead(ctx context.Context, g *giving, ask schema.Ask, d schema.Device) {
+	defer a.giving.leave(ask.Once, g)
+	defer caught(&g.err)
+	g.record, g.err = a.giveFirst(ctx, ask, d)
 }
 
 // giveFirst gives the order unless it was given before. That may come to light

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -211,13 +212,15 @@ func TestT25_ManyAtOnce(t *testing.T) {
 	}
 }
 
-// TestOnceKey_CallerLeaves: the order is given all the same, since others may
-// count on it.
-func TestOnceKey_CallerLeaves(t *testing.T) {
+// TestT27_OnceKey_CallerLeaves: who leaves is let go at once, and the order is
+// given all the same, since others may count on it.
+func TestT27_OnceKey_CallerLeaves(t *testing.T) {
 	w := newWorld(t)
 	ctx, leave := context.WithCancel(t.Context())
+	left := make(chan struct{})
 	w.sessions.give = func(ctx context.Context, o schema.Order) (*schema.Order, error) {
 		leave()
+		<-left
 		if ctx.Err() != nil {
 			t.Error("the order was given up with its caller")
 		}
@@ -225,5 +228,10 @@ func TestOnceKey_CallerLeaves(t *testing.T) {
 	}
 	r := w.request("operator", post, "give_order", withKey).WithContext(ctx)
 	r.Header.Set("Idempotency-Key", "k")
-	w.send(r).want(t, 200, "")
+	w.handler.ServeHTTP(httptest.NewRecorder(), r) // which nobody reads
+	close(left)
+	w.keyed("operator", "k", withKey).want(t, 200, "")
+	if n := len(w.sessions.given); n != 1 {
+		t.Errorf("%d orders were given", n)
+	}
 }
