@@ -116,6 +116,9 @@ func (a *teeAnswer) Write(p []byte) (int, error) {
 func (a *teeAnswer) streams() bool { return a.Header().Get("Content-Type") == "text/event-stream" }
 
 func (h held) holds(r *http.Request, sent []byte, a *teeAnswer) {
+	if r.Context().Err() != nil { // the caller has left
+		return
+	}
 	asked, ok := h.asked(r, sent)
 	if !ok {
 		return

@@ -442,17 +442,27 @@ func (c *wire) next() message {
 	c.t.Helper()
 	select {
 	case raw := <-c.in:
-		var m message
-		if err := json.Unmarshal([]byte(raw), &m); err != nil {
-			c.t.Fatal(err, raw)
-		}
-		return m
+		return c.parsed(raw)
 	case e := <-c.end:
-		c.t.Fatalf("closed with %d %q in place of a message", e.Code, e.Text)
+		select {
+		case raw := <-c.in: // it was said before the end
+			c.end <- e
+			return c.parsed(raw)
+		default:
+			c.t.Fatalf("closed with %d %q in place of a message", e.Code, e.Text)
+		}
 	case <-time.After(time.Minute):
 		c.t.Fatal("no message within a minute")
 	}
 	return message{}
+}
+
+func (c *wire) parsed(raw string) (m message) {
+	c.t.Helper()
+	if err := json.Unmarshal([]byte(raw), &m); err != nil {
+		c.t.Fatal(err, raw)
+	}
+	return m
 }
 
 // closed is how the server closed; the test fails if it does not within a minute.
