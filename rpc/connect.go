@@ -21,7 +21,7 @@ import (
 // long as its connection, a write buffer as long as a write. A client writes
 // a message that does not fit into its buffer in fragments, hence the size.
 const (
-	readBuffer        = 1 << 10
+	readBuffer        = 768
 	serverWriteBuffer = 4 << 10
 	clientWriteBuffer = schema.MaxMessage
 )

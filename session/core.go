@@ -71,9 +71,9 @@ type core struct {
 	reason  string // why it is closing
 
 	// Login.
-	opened  time.Time
-	loginTo responder
-	params  schema.LoginParams
+	opened time.Time
+	login  *pendingLogin // nil: there is none
+	bootID string
 
 	// Ownership, from the claim on.
 	deviceID string
@@ -90,6 +90,12 @@ type core struct {
 	// owed counts the answers of store, check and receiver that have yet to come.
 	owed    int
 	effects []effect
+}
+
+// pendingLogin is a login that has no answer yet.
+type pendingLogin struct {
+	to     responder
+	params schema.LoginParams
 }
 
 // newCore starts a session for a connection from address.

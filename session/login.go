@@ -51,7 +51,7 @@ func (c *core) onLogin(ev loginRequest, now time.Time) {
 		c.hangUp(schema.CloseNoLogin, "unusable login", "bad_login", now)
 		return
 	}
-	c.phase, c.loginTo, c.params = checking, ev.to, ev.params
+	c.phase, c.login = checking, &pendingLogin{ev.to, ev.params}
 	c.owe(authenticate{ev.params})
 }
 
@@ -62,7 +62,7 @@ func (c *core) onAuthenticated(ev authenticated) {
 		return
 	}
 	c.phase, c.deviceID = claiming, ev.cred.DeviceID
-	c.owe(claimDevice{cred: ev.cred, params: c.params})
+	c.owe(claimDevice{cred: ev.cred, params: c.login.params})
 }
 
 func (c *core) onRefused(ev refused, now time.Time) {
@@ -87,7 +87,7 @@ func (c *core) logRefusal(kind schema.Kind, now time.Time) {
 // refuseLogin answers a login that did not succeed, and closes with the code
 // of southbound section 5 that says what the device should do.
 func (c *core) refuseLogin(err error, now time.Time) {
-	c.emit(fail{c.loginTo, err})
+	c.emit(fail{c.login.to, err})
 	switch schema.KindOf(err) {
 	case schema.LoginFailed:
 		c.hangUp(schema.CloseLoginFailed, "login failed", "login_failed", now)
@@ -121,11 +121,11 @@ func (c *core) onClaimed(ev claimed, now time.Time) {
 	}
 	c.phase = open
 	c.startLiveness(now) // first, so that who hears of the login finds the session
-	c.emit(reply{c.loginTo, schema.LoginResult{
+	c.emit(reply{c.login.to, schema.LoginResult{
 		DeviceID: c.deviceID, Token: ev.token, TokenExpires: ev.expires, ServerTime: now.UnixMilli(),
 		Unsettled: nonNil(ev.answer.Unsettled), Heartbeat: c.set.Heartbeat,
 	}})
-	c.params, c.loginTo = schema.LoginParams{BootID: c.params.BootID}, nil
+	c.bootID, c.login = c.login.params.BootID, nil
 	if u := ev.answer.Update; u != nil && (c.telling.next == nil || c.telling.next.Version < u.Version) {
 		c.telling.next = u
 	}

@@ -213,12 +213,14 @@ func (s *Session) handle(ev event) {
 func (s *Session) apply(ev event) {
 	was := s.core.phase
 	s.observe(ev)
-	s.rest = s.core.step(ev, time.Now())
+	wanted := s.core.step(ev, time.Now())
+	s.rest = wanted
 	s.lastSeen.Store(s.core.lastSeen.UnixMilli())
 	s.count(ev)
 	for ; len(s.rest) > 0; s.rest = s.rest[1:] {
 		s.do(s.rest[0])
 	}
+	clear(wanted) // or a quiet device's last message would live on in them
 	if s.core.phase != was && s.core.phase >= open {
 		s.sawLogin()
 	}

@@ -61,7 +61,7 @@ func (c *core) begin(f *flight, now time.Time) {
 	due := now.Add(c.set.IntentTimeout + c.set.OrderTimeout)
 	c.owe(beginOrder{schema.Intent{
 		Order: f.order, Waited: f.waited, Once: f.ask.Once,
-		Epoch: c.epoch, Node: c.node, BootID: c.params.BootID, Due: due.UnixMilli(),
+		Epoch: c.epoch, Node: c.node, BootID: c.bootID, Due: due.UnixMilli(),
 	}})
 }
 
