@@ -5,7 +5,9 @@
 //	tether device     the devices of a running service
 //	tether group      their groups
 //	tether order      what they are told to do
+//	tether job        what many of them are told at once
 //	tether events     what happens to them, as it happens
+//	tether audit      who changed and ordered what
 //	tether conform    a client in any language, held against the contract
 //	tether sim        a fleet of simulated devices, and what a service makes of it
 //	tether key        the API keys of a database

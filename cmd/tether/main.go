@@ -29,7 +29,9 @@ type cli struct {
 	Device  deviceCmd  `cmd:"" help:"Devices of a running service: list, show, log, history, add, import, update, password, rm …"`
 	Group   groupCmd   `cmd:"" help:"Groups of devices: list, show, devices, add, update, join, leave, clear, rm."`
 	Order   orderCmd   `cmd:"" help:"Orders: give, show, list, cancel, logfile."`
+	Job     jobCmd     `cmd:"" help:"Orders to many devices: give, list, show, cancel, retry."`
 	Events  eventsCmd  `cmd:"" help:"Show what happens to all devices, as it happens."`
+	Audit   auditCmd   `cmd:"" help:"Show who changed and ordered what."`
 	Sim     simCmd     `cmd:"" help:"Simulate a fleet of devices, and measure what a running service makes of it."`
 	Key     keyCmd     `cmd:"" help:"API keys of a database: add, list, revoke."`
 	Conform conformCmd `cmd:"" help:"Hold a client in any language against the device's contract."`
@@ -50,6 +52,7 @@ Examples:
   tether key add line-2 --role operator
   tether device list --state offline
   tether order give press-7 restart
+  tether job give restart --model ModelB --max-failures 10
   tether events --kind state
   tether db backup --to /backup/tether.db`
 
@@ -95,7 +98,7 @@ func main() {
 }
 
 // run is the program: 0 is a good end, 1 a failure, 2 a wrong call, 3 an order
-// without an outcome.
+// or a job without an outcome.
 func run(ctx context.Context, args, env []string, stdout, stderr io.Writer) int {
 	var flags cli
 	command, err := parse(&flags, args, env, stdout)

@@ -17,14 +17,19 @@ import (
 type orderGiveCmd struct {
 	remote
 	oneDevice
-	Order          string        `arg:"" help:"restart, upload_log, or one of your own."`
-	Values         []string      `arg:"" optional:"" name:"name=value" help:"Members of its params. A value that is JSON is taken as that, else as text."`
-	Params         string        `placeholder:"JSON" help:"All of its params, an object."`
+	givenOrder
 	Wait           time.Duration `default:"10s" help:"How long to wait for the outcome; 0: not at all."`
 	Queue          bool          `help:"The device is not there: the order waits for it."`
 	WaitTurn       bool          `help:"Another order is under way: it waits its turn."`
 	TTL            time.Duration `name:"ttl" placeholder:"TIME" help:"How long it may wait in all, with --queue or --wait-turn. Default: 1h."`
 	IdempotencyKey string        `placeholder:"TEXT" help:"However often the order is given with this key, it is one. With it a lost connection is tried again."`
+}
+
+// givenOrder is an order as a command line has it.
+type givenOrder struct {
+	Order  string   `arg:"" help:"restart, upload_log, or one of your own."`
+	Values []string `arg:"" optional:"" name:"name=value" help:"Members of its params. A value that is JSON is taken as that, else as text."`
+	Params string   `placeholder:"JSON" help:"All of its params, an object."`
 }
 
 // Help is printed below the flags.
@@ -60,22 +65,22 @@ func (c *orderGiveCmd) Validate() error {
 }
 
 // params are what the order carries; nil: nothing.
-func (c *orderGiveCmd) params() (any, error) {
-	if c.Params != "" {
+func (o givenOrder) params() (any, error) {
+	if o.Params != "" {
 		var object map[string]json.RawMessage
-		if len(c.Values) > 0 {
+		if len(o.Values) > 0 {
 			return nil, errors.New("--params has all params: leave it out, or the others")
 		}
-		if err := json.Unmarshal([]byte(c.Params), &object); err != nil || object == nil {
+		if err := json.Unmarshal([]byte(o.Params), &object); err != nil || object == nil {
 			return nil, errors.New(`--params: must be a JSON object, such as '{"level":3}'`)
 		}
-		return json.RawMessage(c.Params), nil
+		return json.RawMessage(o.Params), nil
 	}
-	if len(c.Values) == 0 && schema.IsInner(c.Order) {
+	if len(o.Values) == 0 && schema.IsInner(o.Order) {
 		return nil, nil
 	}
 	object := map[string]any{}
-	for _, pair := range c.Values {
+	for _, pair := range o.Values {
 		name, value, ok := strings.Cut(pair, "=")
 		if _, twice := object[name]; !ok || name == "" || twice {
 			return nil, fmt.Errorf("%q: must be name=value, each name once", pair)

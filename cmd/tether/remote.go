@@ -95,7 +95,7 @@ func (e ended) Unwrap() error { return e.error }
 const (
 	codeFailed  = 1
 	codeWrong   = 2 // a wrong call
-	codeUnknown = 3 // an order without an outcome, so far
+	codeUnknown = 3 // an order or a job without an outcome, so far
 )
 
 // wrong is the error of a wrong call.
