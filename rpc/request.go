@@ -9,11 +9,11 @@ import (
 	"github.com/edgetether/tether/schema"
 )
 
-// Request is a request or notification of the other side. It stays valid
+// Request is a request or notification of the other side. It can be answered
 // after Handler.Request has returned.
 type Request struct {
 	Method string
-	Params []byte // raw JSON, an object or array; nil if absent
+	Params []byte // raw JSON, an object or array; nil if absent, and when Handler.Request has returned
 
 	peer  *Peer
 	id    []byte // as it was written; nil for a notification
@@ -34,17 +34,14 @@ var methods = func() map[string]string {
 	return m
 }()
 
-// newRequest copies what it keeps of m.
+// newRequest copies what it keeps of m, all but the params.
 func newRequest(p *Peer, m *message, b *batch, slot int) *Request {
-	r := &Request{peer: p, batch: b, slot: slot}
+	r := &Request{Params: m.params, peer: p, batch: b, slot: slot}
 	if name, ok := methods[string(m.method)]; ok {
 		r.Method = name
 	} else {
 		name, _ := jsontext.AppendUnquote(nil, m.method) // the guard has decoded it
 		r.Method = string(name)
-	}
-	if m.params != nil {
-		r.Params = bytes.Clone(m.params)
 	}
 	if m.id != nil {
 		r.id = append(r.short[:0], m.id...)
@@ -145,6 +142,7 @@ func (p *Peer) accept(m *message, b *batch, slot int, h Handler) bool {
 		return false
 	}
 	h.Request(r)
+	r.Params = nil // the next message takes their place
 	return true
 }
 

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -164,12 +165,20 @@ func bubble(t *testing.T, change ...func(*Config)) (*Hub, *ledger) {
 type end struct {
 	t      *testing.T
 	peer   *rpc.Peer
-	calls  chan *rpc.Request
+	calls  chan heard
 	lates  chan uint64
 	closed chan rpc.End
 }
 
-func (e *end) Request(r *rpc.Request)         { e.calls <- r }
+// heard is a request whose params are kept.
+type heard struct {
+	*rpc.Request
+	Params []byte
+}
+
+func (h heard) Decode(v any) error { return rpc.Decode(h.Params, v) }
+
+func (e *end) Request(r *rpc.Request)         { e.calls <- heard{r, bytes.Clone(r.Params)} }
 func (e *end) Late(id uint64, _ rpc.Response) { e.lates <- id }
 
 func connect(t *testing.T, h *Hub) *end {
@@ -178,7 +187,7 @@ func connect(t *testing.T, h *Hub) *end {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &end{t: t, peer: cli, calls: make(chan *rpc.Request, 10), lates: make(chan uint64, 10), closed: make(chan rpc.End, 1)}
+	e := &end{t: t, peer: cli, calls: make(chan heard, 10), lates: make(chan uint64, 10), closed: make(chan rpc.End, 1)}
 	h.Accept(srv)
 	go func() { e.closed <- cli.Serve(e) }()
 	t.Cleanup(cli.Abort)

@@ -44,7 +44,7 @@ func TestJobCommands(t *testing.T) {
 		t.Errorf("as JSON: %q", out)
 	}
 
-	waits := "job give restart --type drill --model M --state offline --if-offline queue --if-busy wait --ttl 1m --max-parallel 1 --max-failures 0 --no-wait --idempotency-key k1"
+	waits := "job give restart --type drill --model M --state offline --queue --wait-turn --ttl 1m --max-parallel 1 --max-failures 0 --no-wait --idempotency-key k1"
 	x.shows(waits, "job # (restart): running; 1 devices: 1 pending\n")
 	again, _ := x.types(0, waits)
 	queued := anID.FindString(again)
@@ -112,7 +112,6 @@ func TestJobCommands_Wrong(t *testing.T) {
 		"job give restart --group g --max-parallel 0":  "--max-parallel is 1 to 1000",
 		"job give restart --group g --max-failures=-1": "--max-failures is 0 to 1000000",
 		"job give restart --group g --ttl 1500ms":      "whole seconds",
-		"job give restart --group g --if-offline wait": "must be one of",
 		"job give say --group g text":                  "must be name=value",
 		"job give --group g":                           "<order>",
 		"job show 77 --state gone":                     `"gone" is no state of a job's device`,
@@ -135,7 +134,7 @@ func TestJobGive_GoesOn(t *testing.T) {
 	s := serve(t)
 	x := newTerminal(t, s)
 	x.adds("away --sn b --model M")
-	p := tether(t, x.env, "job", "give", "restart", "--model", "M", "--if-offline", "queue")
+	p := tether(t, x.env, "job", "give", "restart", "--model", "M", "--queue")
 	await(t, "a look at the job", func() bool { _, text := look(t, s.ops, "/metrics"); return aLook.MatchString(text) })
 	s.kill()
 	await(t, "word of the loss", func() bool { return p.err.has("; waiting for the service, and for the job\n") })

@@ -19,9 +19,9 @@ type jobGiveCmd struct {
 	targets
 	MaxParallel int           `default:"100" help:"Orders that are under way at once."`
 	MaxFailures *int64        `placeholder:"N" help:"Once more devices than this did not succeed, no order is begun any more. Default: it goes on."`
-	IfOffline   string        `default:"fail" enum:"fail,queue" help:"A device is not there: fail, or queue to wait for it."`
-	IfBusy      string        `default:"fail" enum:"fail,wait" help:"Another order is under way on a device: fail, or wait for its turn."`
-	TTL         time.Duration `name:"ttl" placeholder:"TIME" help:"How long an order may wait in all, with --if-offline queue or --if-busy wait. Default: 1h."`
+	Queue       bool          `help:"A device is not there: its order waits for it."`
+	WaitTurn    bool          `help:"Another order is under way on a device: it waits its turn."`
+	TTL         time.Duration `name:"ttl" placeholder:"TIME" help:"How long an order may wait in all, with --queue or --wait-turn. Default: 1h."`
 	madeJob
 }
 
@@ -58,7 +58,7 @@ Examples:
   tether job give restart --group "hall 2"
   tether job give say text=hello --device press-7 --device press-8
   tether job give set_volume --params '{"level":3}' --model ModelB --max-parallel 50 --max-failures 10
-  tether job give upload_log --state offline --if-offline queue --ttl 24h --no-wait`
+  tether job give upload_log --state offline --queue --ttl 24h --no-wait`
 }
 
 // jobLook is between two looks at a job.
@@ -123,7 +123,7 @@ func (c *jobGiveCmd) Run(ctx context.Context, a *asking) error {
 	}
 	n := client.NewJob{
 		Order: c.Order, Params: params, MaxParallel: c.MaxParallel, MaxFailures: c.MaxFailures,
-		Queue: c.IfOffline == schema.IfQueue, WaitTurn: c.IfBusy == schema.IfWait, TTL: c.TTL,
+		Queue: c.Queue, WaitTurn: c.WaitTurn, TTL: c.TTL,
 	}
 	if err := c.aim(ctx, a, &n); err != nil {
 		return notMade(err, false, "")

@@ -108,12 +108,16 @@ func (c *orderGiveCmd) Run(ctx context.Context, a *asking) error {
 		DeviceID: id, Order: c.Order, Params: params, Wait: new(min(c.Wait, giveWait)),
 		Queue: c.Queue, WaitTurn: c.WaitTurn, TTL: c.TTL, IdempotencyKey: c.IdempotencyKey,
 	})
-	if o.OrderID == "" {
+	switch {
+	case o.OrderID != "":
+	case ctx.Err() != nil:
+		return ended{codeUnknown, fmt.Errorf("interrupted; \"tether order list %s\" knows whether the order was given", id)}
+	default:
 		return notGiven(err)
 	}
 	if c.Wait > 0 {
 		if o, err = c.await(ctx, a, o, until); err != nil {
-			return ended{codeUnknown, fmt.Errorf("%w; order %s goes on: \"tether order show %s\" knows what became of it", err, o.OrderID, o.OrderID)}
+			return ended{codeUnknown, fmt.Errorf("%w; order %s goes on: \"tether order show %s\" knows what became of it", explained(err), o.OrderID, o.OrderID)}
 		}
 	}
 	return c.outcome(a, o)

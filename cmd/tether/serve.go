@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -61,9 +62,27 @@ func (c *serveCmd) Run(ctx context.Context, s streams) error {
 	if err := c.check(); err != nil {
 		return err
 	}
+	collectOften()
 	hurry, stop := secondSignal()
 	defer stop()
 	return inTime(ctx, stopTime, func() error { return c.serve(ctx, hurry, s) })
+}
+
+// gcPercent is the GOGC of a service whose environment has none. What devices
+// hold is there to stay, and what their messages leave behind is little: to
+// collect sooner costs a hundredth of the time, and saves a quarter of the memory.
+const gcPercent = 25
+
+// ballast counts as memory in use, and is never touched, so that no page of it
+// is there: with few devices a quarter of what they hold would be collected
+// too often.
+var ballast []byte
+
+func collectOften() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+		ballast = make([]byte, 16<<20)
+	}
 }
 
 // serve listens first: who cannot listen must not touch what is stored.
