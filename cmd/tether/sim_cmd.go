@@ -17,8 +17,8 @@ import (
 
 type simCmd struct {
 	Devices int    `default:"100" help:"How many devices."`
-	Server  string `default:"http://127.0.0.1:9090" help:"The service's REST side."`
-	URL     string `name:"url" placeholder:"URL" help:"Where devices connect; default: ws://…/ws of --server."`
+	URL     string `name:"url" default:"http://127.0.0.1:9090" help:"Where the service is."`
+	WS      string `name:"ws" placeholder:"URL" help:"Where devices connect; default: ws://…/ws of --url."`
 	Key     string `help:"An API key, role admin. Better as TETHER_KEY: other users can see a command line."`
 
 	Prefix  string `default:"sim" help:"Begins names and serial numbers; a later run finds its own devices by it."`
@@ -76,9 +76,9 @@ Examples:
 
 // Validate finds a wrong call.
 func (c *simCmd) Validate() error {
-	u, err := url.Parse(c.Server)
+	u, err := url.Parse(c.URL)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return errors.New("--server: must be http://host:port or https://host")
+		return errors.New("--url: must be http://host:port or https://host")
 	}
 	if c.ServerPID != 0 && c.Metrics != "" {
 		return errors.New("--server-pid and --metrics: one of them")
@@ -141,7 +141,7 @@ func (v *simView) say(format string, args ...any) {
 func (c *simCmd) options() (sim.Options, error) {
 	api, err := c.api()
 	o := sim.Options{
-		Devices: c.Devices, URL: c.URL, API: api,
+		Devices: c.Devices, URL: c.WS, API: api,
 		Prefix: c.Prefix, State: c.State, Cleanup: c.Cleanup, Bcrypt: c.Bcrypt, Group: c.Group,
 		Mode: sim.Mode(c.Mode), Patient: c.Patient, Sources: c.Sources, Rate: c.Rate, Spread: c.Spread, For: c.For,
 		Order: c.Order, OrderDelay: c.OrderDelay, OrderFailures: c.OrderFailures, Orders: c.Orders, Callers: c.Callers,
@@ -151,7 +151,7 @@ func (c *simCmd) options() (sim.Options, error) {
 		},
 	}
 	if o.URL == "" {
-		o.URL = "ws" + strings.TrimPrefix(strings.TrimSuffix(c.Server, "/"), "http") + "/ws"
+		o.URL = "ws" + strings.TrimPrefix(strings.TrimSuffix(c.URL, "/"), "http") + "/ws"
 	}
 	if c.Sources < 0 {
 		o.Sources = sim.SourcesFor(c.Devices, o.URL)
@@ -184,5 +184,5 @@ func (c *simCmd) api() (*client.Client, error) {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.MaxIdleConnsPerHost = c.Callers
 	t.MaxIdleConns = 0
-	return client.New(client.Options{URL: c.Server, Key: c.Key, HTTP: &http.Client{Transport: t}})
+	return client.New(client.Options{URL: c.URL, Key: c.Key, HTTP: &http.Client{Transport: t}})
 }

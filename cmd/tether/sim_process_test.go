@@ -20,7 +20,7 @@ func TestSimProcess(t *testing.T) {
 	state := filepath.Join(t.TempDir(), "fleet.json")
 	run := func(args ...string) (*process, sim.Report) {
 		t.Helper()
-		p := tether(t, []string{"TETHER_KEY=" + s.api.key}, append([]string{"sim", "--server", "http://" + s.address,
+		p := tether(t, []string{"TETHER_KEY=" + s.api.key}, append([]string{"sim", "--url", "http://" + s.address,
 			"--state", state, "--server-pid", fmt.Sprint(s.cmd.Process.Pid), "--json", "-"}, args...)...)
 		p.code()
 		var r sim.Report
@@ -66,7 +66,7 @@ func TestSimProcess(t *testing.T) {
 func TestSimInterrupted(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
-	p := tether(t, []string{"TETHER_KEY=" + s.api.key}, "sim", "--server", "http://"+s.address, "--devices", "3", "--mode", "lean", "--cleanup")
+	p := tether(t, []string{"TETHER_KEY=" + s.api.key}, "sim", "--url", "http://"+s.address, "--devices", "3", "--mode", "lean", "--cleanup")
 	await(t, "a fleet", func() bool { return p.err.has("All 3 devices are connected") })
 	p.signal(os.Interrupt)
 	if p.code() != 0 || !p.out.has("devices             3, lean; 3 connected") || !p.out.has("false disconnects   0") || !p.err.has("Deleting 3 devices") {
@@ -107,14 +107,14 @@ func (s *site) checkSim(r sim.Report) {
 // TestSimCommand: what a wrong call is.
 func TestSimCommand(t *testing.T) {
 	for _, line := range []string{
-		"--devices 0", "--server 127.0.0.1:9090", "--server-pid 1 --metrics http://x", "--bcrypt 101", "--sources 1 --devices 28001",
+		"--devices 0", "--url 127.0.0.1:9090", "--server-pid 1 --metrics http://x", "--bcrypt 101", "--sources 1 --devices 28001",
 		"--flap 1.1", "--order-failures -1", "--half-open 60 --slow 41", "--group-order", "--churn -1", "--mode library --patient", "--mode fast",
 	} {
 		if code, _, errs := conformRun(t, append([]string{"sim"}, strings.Fields(line)...)...); code != 2 || errs == "" {
 			t.Errorf("%s: %d %s", line, code, errs)
 		}
 	}
-	for _, line := range []string{"--devices 2000000", "--devices 1 --server http://127.0.0.1:1", "--state /dev/null/x"} {
+	for _, line := range []string{"--devices 2000000", "--devices 1 --url http://127.0.0.1:1", "--state /dev/null/x"} {
 		if code, _, errs := conformRun(t, append([]string{"sim", "--sources", "0"}, strings.Fields(line)...)...); code != 1 || errs == "" {
 			t.Errorf("%s: %d %s", line, code, errs)
 		}
