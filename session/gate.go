@@ -38,6 +38,7 @@ type gate struct {
 
 	checks   chan struct{} // holds a token for each check that may run at once
 	queued   atomic.Int64
+	line     comeback
 	refusals tally
 	seed     maphash.Seed
 	devices  cache[uint64, *rate.Limiter] // failures, by what the login named
@@ -175,17 +176,22 @@ func (g *gate) countFailure(a *attempt) {
 	g.known.put(who, false)
 }
 
-// queue waits for one of the bounded checks; a full queue refuses at once.
+// queue waits for one of the bounded checks; a full queue refuses at once, and
+// names the time when there will be room.
 func (g *gate) queue(ctx context.Context) (release func(), err error) {
 	if n := g.queued.Add(1); n > maxQueue {
 		g.queued.Add(-1)
 		g.refusals.add("queue_full")
-		return nil, overloaded(schema.ReconnectDelay)
+		return nil, overloaded(g.line.after(time.Now()))
 	}
 	defer g.queued.Add(-1)
 	select {
 	case g.checks <- struct{}{}:
-		return func() { <-g.checks }, nil
+		begun := time.Now()
+		return func() {
+			g.line.took(time.Since(begun), cap(g.checks))
+			<-g.checks
+		}, nil
 	case <-ctx.Done():
 		g.refusals.add("stopping")
 		return nil, overloaded(schema.ReconnectDelay)

@@ -207,6 +207,44 @@ func TestT7_ChecksAreBounded(t *testing.T) {
 	})
 }
 
+// TestComeback: a herd that finds the queue full becomes a line at the pace of
+// the checks, and what is beyond its end is spread.
+func TestComeback(t *testing.T) {
+	var l comeback
+	now := time.Now()
+	for range 100 {
+		l.took(500*time.Millisecond, 2)
+	}
+	last := l.after(now)
+	if last != schema.ReconnectDelay {
+		t.Errorf("the first waits %v", last)
+	}
+	for range int((longestLine - schema.ReconnectDelay) / (250 * time.Millisecond)) {
+		next := l.after(now)
+		if next-last != 250*time.Millisecond {
+			t.Fatalf("%v comes after %v", next, last)
+		}
+		last = next
+	}
+	if last != longestLine {
+		t.Errorf("the last of the line waits %v", last)
+	}
+	seen := map[time.Duration]bool{}
+	for range 100 {
+		wait := l.after(now)
+		seen[wait] = true
+		if wait < longestLine/2 || wait > longestLine {
+			t.Errorf("beyond the line one waits %v", wait)
+		}
+	}
+	if len(seen) < 90 {
+		t.Errorf("100 beyond the line have %d times", len(seen))
+	}
+	if wait := l.after(now.Add(time.Hour)); wait != schema.ReconnectDelay {
+		t.Errorf("an hour later one waits %v", wait)
+	}
+}
+
 // TestT7_CheapSecretsDoNotWait behind a full queue of checks, and a right one
 // is not held up by failures of its source.
 func TestT7_CheapSecretsDoNotWait(t *testing.T) {

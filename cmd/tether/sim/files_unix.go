@@ -19,7 +19,7 @@ func checkFiles(o *Options) error {
 	}
 	need := uint64(o.Devices + o.Callers + spareFiles)
 	if o.Faults.WrongLogins > 0 {
-		need += maxWrong
+		need += uint64(o.Faults.wrongAtOnce())
 	}
 	need += uint64(o.Faults.HalfOpen) * 3 // lines that stay behind for a minute
 	if uint64(limit.Cur) >= need {

@@ -20,7 +20,7 @@ func TestCheckFiles(t *testing.T) {
 	}
 	for _, o := range []*Options{
 		{Devices: room + 1}, {Devices: room, Callers: 1}, {Devices: room, Faults: Faults{HalfOpen: 1}},
-		{Devices: room - maxWrong + 1, Faults: Faults{WrongLogins: 1}},
+		{Devices: room - Faults{WrongLogins: 1}.wrongAtOnce() + 1, Faults: Faults{WrongLogins: 1}},
 	} {
 		if err := checkFiles(o); err == nil || !strings.Contains(err.Error(), "ulimit -n") {
 			t.Errorf("%+v: %v", o, err)

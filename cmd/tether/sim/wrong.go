@@ -11,13 +11,14 @@ import (
 	"github.com/edgetether/tether/schema"
 )
 
-// maxWrong is how many logins with a wrong secret are under way at once.
-const maxWrong = 256
+// wrongAtOnce is how many logins with a wrong secret are under way at once: the
+// service takes a second to refuse one.
+func (f Faults) wrongAtOnce() int { return int(min(2*f.WrongLogins+50, 8192)) }
 
 // guessLogins logs in as devices of the fleet with wrong secrets, of both kinds,
 // from addresses that no device has, until ctx ends.
 func (f *fleet) guessLogins(ctx context.Context) {
-	room := make(chan struct{}, maxWrong)
+	room := make(chan struct{}, f.options.Faults.wrongAtOnce())
 	var tasks sync.WaitGroup
 	defer tasks.Wait()
 	n := 0
