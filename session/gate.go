@@ -39,6 +39,7 @@ type gate struct {
 	checks   chan struct{} // holds a token for each check that may run at once
 	queued   atomic.Int64
 	line     comeback
+	checked  atomic.Uint64
 	refusals tally
 	seed     maphash.Seed
 	devices  cache[uint64, *rate.Limiter] // failures, by what the login named
@@ -190,6 +191,7 @@ func (g *gate) queue(ctx context.Context) (release func(), err error) {
 		begun := time.Now()
 		return func() {
 			g.line.took(time.Since(begun), cap(g.checks))
+			g.checked.Add(1)
 			<-g.checks
 		}, nil
 	case <-ctx.Done():

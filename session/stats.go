@@ -18,6 +18,7 @@ type Stats struct {
 	OrdersInFlight uint64            // now, from the intent to the durable outcome
 	LoginsQueued   uint64            // now, for a check of a password that a person chose
 	LoginChecks    uint64            // such checks that run now
+	LoginsChecked  uint64            // and those that have ended
 	RetriesPending uint64            // outcomes of orders that the store has yet to take
 	Draining       bool
 
@@ -183,7 +184,7 @@ func (h *Hub) Stats() Stats {
 	s := Stats{
 		Sessions: make(map[string]uint64, stateCount), Messages: make(map[string]uint64, methodCount),
 		OrdersInFlight: positive(m.inFlight.Load()), RetriesPending: h.clerk.waiting(), Draining: h.isDraining(),
-		LoginsQueued: positive(h.gate.queued.Load()), LoginChecks: uint64(len(h.gate.checks)), GateRefusals: h.gate.refusals.read(),
+		LoginsQueued: positive(h.gate.queued.Load()), LoginChecks: uint64(len(h.gate.checks)), LoginsChecked: h.gate.checked.Load(), GateRefusals: h.gate.refusals.read(),
 		Logins: make(map[string]map[string]uint64, len(loginForms)), Takeovers: m.takeovers.Load(),
 		Refusals: m.refusals.read(), MailboxFull: m.mailbox.Load(), LateResults: m.late.Load(),
 		Uploads: m.uploads.read(), Closes: m.closes.read(), RateLimited: m.flooded.Load(),

@@ -43,6 +43,8 @@ var readings = []reading{
 		kind: prometheus.GaugeValue, one: func(s snapshot) float64 { return float64(s.hub.LoginsQueued) }},
 	{name: "tether_login_checks", help: "Checks of such passwords that run now.",
 		kind: prometheus.GaugeValue, one: func(s snapshot) float64 { return float64(s.hub.LoginChecks) }},
+	{name: "tether_password_checks_total", help: "Such checks that have ended: each takes a core for a quarter of a second.",
+		kind: prometheus.CounterValue, one: func(s snapshot) float64 { return float64(s.hub.LoginsChecked) }},
 	{name: "tether_logins_total", help: "Logins by their form and how they ended.",
 		kind: prometheus.CounterValue, outer: "form", label: "outcome", table: func(s snapshot) map[string]map[string]uint64 { return s.hub.Logins }},
 	{name: "tether_login_gate_refusals_total", help: "Logins that were refused without a word on their secret, by reason.",
