@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bytes"
 	"strconv"
 
 	"github.com/edgetether/tether/rpc"
@@ -45,7 +46,8 @@ func (r *report) member(name, value []byte) bool {
 	case "device_id":
 		return text(value, &r.info.DeviceID)
 	case "custom":
-		return false
+		r.info.Custom = bytes.Clone(value)
+		return value[0] == '{'
 	}
 	return true
 }

@@ -117,22 +117,28 @@ func (w *writer) present(p schema.Presence) {
 	w.enqueue(o)
 }
 
-// next waits for work and takes it. In an outage a pause passes first, unless
-// somebody waits for an answer; the batch may then be empty, a mere probe.
+// next waits for work and takes it. In an outage, and soon after a commit, a
+// pause passes first, unless somebody waits for an answer; in an outage the batch
+// may then be empty, a mere probe.
 func (w *writer) next() (batch []*op, ok bool) {
 	var pause <-chan time.Time
 	paused := false
 	for {
 		w.mu.Lock()
 		work := len(w.again) + len(w.queue) + len(w.lost) + int(w.auditLoss.count)
-		if w.closed || paused || w.waiters > 0 || w.down == nil && work > 0 {
+		early := w.linger - time.Since(w.written)
+		if w.closed || paused || w.waiters > 0 || w.down == nil && work > 0 && early <= 0 {
 			batch, ok = w.take(), !w.closed || work > 0
 			w.closing = w.closed
 			w.mu.Unlock()
 			return batch, ok
 		}
-		if w.down != nil && pause == nil {
+		switch {
+		case pause != nil:
+		case w.down != nil:
 			pause = time.After(retryDelay)
+		case work > 0:
+			pause = time.After(early)
 		}
 		w.mu.Unlock()
 		select {

@@ -30,6 +30,10 @@ type Options struct {
 	// OnTaken is told, once, that another process has taken the name that
 	// ClaimNode gave to this one, which must stop. It must not block, nor call Close.
 	OnTaken func(error)
+	// Linger is how long after a commit the next one is put off, if nobody waits
+	// for it: thousands of devices' samples and events, which come one by one, are
+	// fewer flushes of the disk then. 0 puts none off.
+	Linger time.Duration
 	// MaxPending bounds the events and samples that wait while the database
 	// takes no writes; 0 is DefaultMaxPending.
 	MaxPending int

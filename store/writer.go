@@ -31,6 +31,7 @@ type writer struct {
 	onCommit func(int, time.Duration, error)
 	log      func(string, error)
 	limit    int
+	linger   time.Duration
 
 	wake    chan struct{} // holds one token: something changed
 	stopped chan struct{}
@@ -58,7 +59,7 @@ type writer struct {
 // startWriter starts the goroutine that close stops.
 func startWriter(e *engine, o Options) *writer {
 	w := &writer{
-		link: &link{db: e.write, local: e.local, text: e.text}, mark: "commit " + rand.Text(), onEvents: o.OnEvents, onCommit: o.OnCommit, log: o.Log, limit: o.MaxPending,
+		link: &link{db: e.write, local: e.local, text: e.text}, mark: "commit " + rand.Text(), onEvents: o.OnEvents, onCommit: o.OnCommit, log: o.Log, limit: o.MaxPending, linger: o.Linger,
 		wake: make(chan struct{}, 1), stopped: make(chan struct{}),
 		presence: map[string]*op{}, lost: map[string]loss{}, written: time.Now(),
 	}

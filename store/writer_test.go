@@ -154,6 +154,37 @@ func TestWriter_PresenceIsASet(t *testing.T) {
 	})
 }
 
+// TestWriter_Lingers: soon after a commit what nobody waits for is put off until
+// more of it has come, but never behind who waits; Close puts nothing off.
+func TestWriter_Lingers(t *testing.T) {
+	path := flakyPath(t)
+	synctest.Test(t, func(t *testing.T) {
+		const linger = 50 * time.Millisecond
+		var sizes []int
+		s, f := openFlaky(t, path, Options{Linger: linger, OnCommit: func(n int, _ time.Duration, _ error) { sizes = append(sizes, n) }})
+		addDevice(t, s, "1")
+		time.Sleep(linger)
+		before := f.begun.Load()
+		commits := func() int64 { synctest.Wait(); return f.begun.Load() - before }
+		s.Record(note("1", 0))
+		equal(t, "commits after a rest", commits(), 1)
+		s.Record(note("1", 1))
+		time.Sleep(linger - time.Millisecond)
+		s.Record(note("1", 2))
+		equal(t, "commits before the time", commits(), 1)
+		time.Sleep(time.Millisecond)
+		equal(t, "commits at the time", commits(), 2)
+		s.Record(note("1", 3))
+		equal(t, "commits that nobody waits for", commits(), 2)
+		addDevice(t, s, "2")
+		equal(t, "commits that somebody waits for", commits(), 3)
+		s.Record(note("1", 4))
+		must(t, s.Close())
+		equal(t, "commits at the end", commits(), 4)
+		equal(t, "the last four", fmt.Sprint(sizes[len(sizes)-4:]), "[1 2 2 1]")
+	})
+}
+
 // A writer that nobody asks for anything tries again all the same, and rests
 // while all is well.
 func TestWriter_ProbesInAnOutageOnly(t *testing.T) {

@@ -46,6 +46,7 @@ type serviceConfig struct {
 	messageRate  float64
 	bcryptCost   int
 	statusSample time.Duration
+	linger       time.Duration // see store.Options
 	// restartWindow is how long a new boot may take to prove a restart; 0 is the contract's.
 	restartWindow time.Duration
 	keep          ages
@@ -119,7 +120,7 @@ func newService(ctx context.Context, c serviceConfig) (s *service, err error) {
 	}
 	s.store, err = store.Open(ctx, c.database, store.Options{
 		Migrate: true, Check: damageTime, OnEvents: s.committed(c.onEvents), OnTaken: func(err error) { s.taken <- err },
-		OnCommit: s.metrics.committed, Log: s.logStore,
+		OnCommit: s.metrics.committed, Log: s.logStore, Linger: c.linger,
 	})
 	if errors.Is(err, store.ErrDamaged) {
 		return s, fmt.Errorf("%w\nNothing was started. \"tether db check --database %s\" tells all that is wrong; "+
