@@ -193,7 +193,7 @@ func (c *deviceLogCmd) Run(ctx context.Context, a *asking) error {
 
 // follow shows the events, and those after the last of them.
 func (c *deviceLogCmd) follow(ctx context.Context, a *asking, id string, events []schema.Event) error {
-	q := client.EventQuery{EventSelection: schema.EventSelection{DeviceID: id}, After: new(int64(0)), Goes: true}
+	q := client.EventQuery{EventSelection: schema.EventSelection{DeviceID: id}, After: new(int64(0)), Resumed: true}
 	if c.Kind != "" {
 		q.Kinds = []schema.EventKind{c.Kind}
 	}

@@ -33,9 +33,9 @@ type EventQuery struct {
 	// After is the Pos of the event that the stream begins behind, 0 with the
 	// oldest that is kept; nil: with what comes next.
 	After *int64
-	// Goes says that this goes on with what the service has told already: it is
+	// Resumed says that this goes on with what the service has told already: it is
 	// there, so a first connection that fails is tried again like a later one.
-	Goes bool
+	Resumed bool
 	// OnGap is told that what lay behind the one position and before the other
 	// was removed by retention before it was read.
 	OnGap func(after, first int64)
@@ -49,10 +49,10 @@ type EventQuery struct {
 // connection that is lost is made again, and the stream goes on where it was:
 // nothing is skipped and nothing comes twice. It ends with an error, which is
 // ctx's if ctx ended; what is wrong before the first connection is one too, unless
-// q.Goes.
+// it is Resumed.
 func (c *Client) Events(ctx context.Context, q EventQuery) iter.Seq2[schema.Event, error] {
 	return func(yield func(schema.Event, error) bool) {
-		t := &tail{client: c, query: q, pause: streamPause, once: q.Goes}
+		t := &tail{client: c, query: q, pause: streamPause, once: q.Resumed}
 		if q.After != nil {
 			t.at = strconv.FormatInt(*q.After, 10)
 		}

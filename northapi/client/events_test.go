@@ -226,7 +226,7 @@ func TestEvents_Resume(t *testing.T) {
 func TestEvents_GoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScript(refusing(502, "", "", ""), stream(line(8)), refusing(401, "AUTH_ERROR", "unauthenticated", ""))
-		told, err := s.read(t, client.EventQuery{After: new(int64(7)), Goes: true})
+		told, err := s.read(t, client.EventQuery{After: new(int64(7)), Resumed: true})
 		if len(told) != 4 || !strings.HasPrefix(told[0], "lost: ") || told[1] != "back" || told[2] != "8" || schema.KindOf(err) != schema.Unauthenticated {
 			t.Errorf("it told %q and ended with %v", told, err)
 		}
