@@ -276,6 +276,19 @@ func TestSimGroupOrder(t *testing.T) {
 	})
 }
 
+// TestSimKeyLimit: a fleet that is put into a group faster than its key may ask
+// goes on as the key allows.
+func TestSimKeyLimit(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(c *serviceConfig) { c.access.keyRate = 5 })
+		r := w.mustSimulate(func(o *sim.Options) { o.Group, o.Devices = "g", 30 })
+		if why := r.Failure(0); why != "" {
+			t.Error(why)
+		}
+	})
+}
+
 // TestSimLibrary: the same fleet on the device library.
 func TestSimLibrary(t *testing.T) {
 	t.Parallel()

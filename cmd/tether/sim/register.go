@@ -5,11 +5,13 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"sync"
+	"time"
 
 	"github.com/edgetether/tether/northapi/client"
 	"github.com/edgetether/tether/schema"
@@ -193,6 +195,23 @@ func (r *registrar) cleanUp(ctx context.Context, accounts []*Account) error {
 	})
 }
 
+// patiently does something again as long as the service says that it has too much
+// to do: the key of the fleet has a limit, which thousands of devices meet at once.
+func patiently(ctx context.Context, do func() error) error {
+	for {
+		err := do()
+		var e *schema.Error
+		if !errors.As(err, &e) || e.Kind != schema.Overloaded {
+			return err
+		}
+		select {
+		case <-time.After(max(e.RetryAfter, 100*time.Millisecond)):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
 // each does something for all, n at once. The first error ends it.
 func each[T any](ctx context.Context, n int, all []T, do func(context.Context, T) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -202,7 +221,7 @@ func each[T any](ctx context.Context, n int, all []T, do func(context.Context, T
 	for range min(n, len(all)) {
 		workers.Go(func() {
 			for one := range next {
-				if err := do(ctx, one); err != nil {
+				if err := patiently(ctx, func() error { return do(ctx, one) }); err != nil {
 					cancel(err)
 				}
 			}
