@@ -24,11 +24,7 @@ type comeback struct {
 func (l *comeback) took(d time.Duration, sideBySide int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	d /= time.Duration(sideBySide)
-	if l.pace == 0 {
-		l.pace = d
-	}
-	l.pace += (d - l.pace) / 8
+	l.pace += (d/time.Duration(sideBySide) - l.pace) / 8
 }
 
 // after is how long one more has to wait.

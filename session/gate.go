@@ -23,7 +23,8 @@ const (
 	sourceEvery  = time.Second
 	maxQueue     = 32 // logins that wait for a password check
 	noteEvery    = time.Minute
-	gateCapacity = 1 << 16 // sources and devices remembered, in each of two generations
+	usualCheck   = 250 * time.Millisecond // until it is known what one takes
+	gateCapacity = 1 << 16                // sources and devices remembered, in each of two generations
 )
 
 // gate decides who may try a secret, and tries it. A password that a person
@@ -59,7 +60,7 @@ func newGate(cfg *Config) *gate {
 	checks := max(1, runtime.GOMAXPROCS(0)-1)
 	return &gate{
 		logins: cfg.Logins, verify: cfg.Verify, cheap: cfg.Cheap, delay: cfg.RefusalDelay,
-		checks: make(chan struct{}, checks), seed: maphash.MakeSeed(),
+		checks: make(chan struct{}, checks), line: comeback{pace: usualCheck / time.Duration(checks)}, seed: maphash.MakeSeed(),
 		refusals: newTally("queue_full", "source", "device", "store_unavailable", "stopping"),
 	}
 }

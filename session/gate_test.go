@@ -183,6 +183,7 @@ func TestT7_ChecksAreBounded(t *testing.T) {
 		start := time.Now()
 		var all sync.WaitGroup
 		var ok, later atomic.Int64
+		var retries sync.Map
 		for i := range 2000 {
 			all.Go(func() {
 				began := time.Now()
@@ -192,12 +193,20 @@ func TestT7_ChecksAreBounded(t *testing.T) {
 					ok.Add(1)
 				case kind(ev) == schema.Overloaded && time.Since(began) == 0:
 					later.Add(1)
+					retries.Store(schema.Public(ev.(refused).err).RetryAfter, true)
 				default:
 					t.Errorf("%v after %v", ev, time.Since(began))
 				}
 			})
 		}
 		all.Wait()
+		times := 0
+		for range retries.Range {
+			times++
+		}
+		if times < int(later.Load())*9/10 {
+			t.Errorf("%d were told to come back, at %d different times", later.Load(), times)
+		}
 		if m := b.most.Load(); int(m) > cap(b.gate.checks) {
 			t.Errorf("%d checks at once, and %d places", m, cap(b.gate.checks))
 		}
@@ -210,7 +219,7 @@ func TestT7_ChecksAreBounded(t *testing.T) {
 // TestComeback: a herd that finds the queue full becomes a line at the pace of
 // the checks, and what is beyond its end is spread.
 func TestComeback(t *testing.T) {
-	var l comeback
+	l := comeback{pace: usualCheck}
 	now := time.Now()
 	for range 100 {
 		l.took(500*time.Millisecond, 2)

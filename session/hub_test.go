@@ -225,6 +225,28 @@ func blink(id, orderID string) schema.Order {
 	return schema.Order{OrderID: orderID, DeviceID: id, Order: "blink", State: schema.OrderQueued, Params: json.RawMessage(`{}`), By: "key:test"}
 }
 
+// TestSession_ForgetsWhatItDid: a session that waits for its device holds nothing
+// of the last message: a fleet is quiet most of the time.
+func TestSession_ForgetsWhatItDid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, _ := bubble(t)
+		e := loggedIn(t, h, "1")
+		if r := e.call(schema.MethodPing, nil); r.Err != nil {
+			t.Fatal(r.Err)
+		}
+		synctest.Wait()
+		c := &h.find("1").core
+		for i, kept := range c.effects[:cap(c.effects)] {
+			if kept != nil {
+				t.Errorf("effect %d is still %T", i, kept)
+			}
+		}
+		if c.login != nil {
+			t.Error("the login is kept")
+		}
+	})
+}
+
 // TestF54_Panic: a panic in an effect ends one session, with 1011; its order
 // becomes unknown, and the other sessions and the hub live on.
 func TestF54_Panic(t *testing.T) {
