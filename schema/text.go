@@ -12,7 +12,7 @@ func EscapeControls(text []byte) []byte {
 		n := 1
 		switch {
 		case c == 0x7f:
-		case c == 0xc2 && i+1 < len(text) && text[i+1]>>5 == 0x80>>5: // U+0080 to U+009F are C2 80 to C2 9F
+		case c == 0xc2 && i+1 < len(text) && text[i+1] >= 0x80 && text[i+1] <= 0x9f: // as UTF-8
 			n, c = 2, text[i+1]
 		default:
 			continue

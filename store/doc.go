@@ -18,8 +18,8 @@
 // and Close stops and waits for. It takes whatever queued up while the last
 // commit ran, applies it in one transaction (batch.go) and commits: a commit
 // costs a disk flush, and so many changes share one. It does not linger to
-// gather more if anybody waits; Options.Linger is for the rest. Submitting never blocks, and three classes of change differ in
-// what waits for them:
+// gather more if anybody waits; Options.Linger is for the rest. Submitting
+// never blocks, and three classes of change differ in what waits for them:
 //
 //   - calls that wait (AddDevice, Claim, …): rare ones run under a savepoint;
 //   - BeginOrder and EndOrder: the caller's done function is told;

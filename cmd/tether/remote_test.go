@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -325,6 +326,38 @@ func TestOrderGive_Unknown(t *testing.T) {
 	c.conn.Close()
 	if errs := <-done; !strings.Contains(errs, "may have been carried out") {
 		t.Errorf("it said %s", errs)
+	}
+}
+
+// TestOrderGive_LeftInDoubt: who leaves in the midst of the request, or loses the
+// service while he waits for the outcome, is told where to look.
+func TestOrderGive_LeftInDoubt(t *testing.T) {
+	t.Parallel()
+	asked := make(chan struct{}, 1)
+	mute := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // or nobody sees that the caller leaves
+		asked <- struct{}{}
+		<-r.Context().Done()
+	}))
+	defer mute.Close()
+	p := tether(t, []string{"TETHER_KEY=tk_x", "TETHER_URL=" + mute.URL}, "order", "give", "7", "blink")
+	<-asked
+	p.signal(os.Interrupt)
+	if code := p.code(); code != codeUnknown || !p.err.has(`interrupted; "tether order list 7" knows whether the order was given`) {
+		t.Errorf("exit code %d, and it said %s", code, &p.err)
+	}
+	gone := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodPost {
+			panic(http.ErrAbortHandler)
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusAccepted)
+		_, _ = io.WriteString(w, `{"status":"success","data":{"order_id":"9","device_id":"7","order":"blink","params":{},"state":"queued"}}`)
+	}))
+	defer gone.Close()
+	p = tether(t, []string{"TETHER_KEY=tk_x", "TETHER_URL=" + gone.URL}, "order", "give", "7", "blink")
+	if code := p.code(); code != codeUnknown || !p.err.has(`order 9 goes on: "tether order show 9" knows what became of it`) {
+		t.Errorf("exit code %d, and it said %s", code, &p.err)
 	}
 }
 
