@@ -313,15 +313,15 @@ func TestCopy_TargetKilled(t *testing.T) {
 	defer func() { must(t, server.Close()) }()
 	from, to := sqliteURL(t), server.URL("")
 	fill(t, from)
-	if _, err = Copy(t.Context(), from, to, func(p CopyProgress) {
+	_, err = Copy(t.Context(), from, to, func(p CopyProgress) {
 		if p.Table == "events" && !p.Checking {
 			must(t, server.Crash())
 		}
-	}); err == nil {
-		t.Error("copied")
-	}
+	})
 	must(t, server.Resume())
-	_, err = Copy(t.Context(), from, to, nil)
+	if err != nil { // else the copy's own process outlived the postmaster, and has committed
+		_, err = Copy(t.Context(), from, to, nil)
+	}
 	must(t, err)
 	sameContents(t, from, to)
 }
