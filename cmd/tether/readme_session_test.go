@@ -62,11 +62,12 @@ type readmeSession struct {
 	password  string
 	answers   int
 	gone      chan error // how the device ended
+	boot      chan struct{}
 }
 
 // newReadmeSession is the first terminal.
 func newReadmeSession(t *testing.T) *readmeSession {
-	s := &readmeSession{t: t, dir: t.TempDir(), variables: map[string]string{}, gone: make(chan error, 1)}
+	s := &readmeSession{t: t, dir: t.TempDir(), variables: map[string]string{}, gone: make(chan error, 1), boot: make(chan struct{}, 1)}
 	s.http.Transport = &http.Transport{DisableKeepAlives: true}
 	svc, err := newService(t.Context(), serviceConfig{
 		database: "sqlite:" + filepath.Join(s.dir, "tether.db"), node: "test", bcryptCost: 4, statusSample: time.Minute,
@@ -142,8 +143,11 @@ func (s *readmeSession) shown(b block) {
 	if err != nil {
 		s.t.Fatalf("%q: %v", s.request, err)
 	}
-	if s.request[1] == "device_add" {
+	switch {
+	case s.request[1] == "device_add":
 		s.variables["password"] = s.said("password")
+	case s.request[1] == "give_order" && strings.Contains(s.request[2], `"restart"`):
+		s.boot <- struct{}{}
 	}
 	s.request = nil
 }
@@ -190,7 +194,8 @@ func (s *readmeSession) ask() ([]byte, error) {
 }
 
 // live is the third terminal: a device with the order that the README gives
-// the agent. It restarts in this process.
+// the agent. It restarts in this process, and takes as long for it as a machine
+// does at least: until the order is answered.
 func (s *readmeSession) live() error {
 	for {
 		d, err := device.New(device.Config{
@@ -208,6 +213,11 @@ func (s *readmeSession) live() error {
 		})
 		if err := d.Run(s.t.Context()); !errors.Is(err, errRestart) {
 			return err
+		}
+		select {
+		case <-s.boot:
+		case <-s.t.Context().Done():
+			return s.t.Context().Err()
 		}
 	}
 }
