@@ -229,6 +229,17 @@ func (s *server) want(lines ...string) {
 	s.seen = nil
 }
 
+// wantSet is want of what may come in any order.
+func (s *server) wantSet(lines ...string) {
+	s.t.Helper()
+	synctest.Wait()
+	s.mu.Lock()
+	slices.Sort(s.seen)
+	s.mu.Unlock()
+	slices.Sort(lines)
+	s.want(lines...)
+}
+
 // dials returns when the device dialled.
 func (s *server) dials() (at []string) {
 	synctest.Wait()

@@ -88,7 +88,7 @@ type api struct {
 
 // New makes the handler of everything that is served northbound, and of /ws.
 // It starts no goroutine and needs no closing.
-func New(c Config) http.Handler { return build(c).router }
+func New(c Config) http.Handler { return build(c) }
 
 func build(c Config) *api {
 	a := &api{
@@ -108,7 +108,9 @@ func build(c Config) *api {
 		a.mountAs(Documents, rt.pattern, rt)
 	}
 	if c.Southbound != nil {
-		a.router.Method(http.MethodGet, "/ws", c.Southbound)
+		a.router.Get("/ws", func(w http.ResponseWriter, r *http.Request) {
+			c.Southbound.ServeHTTP(w.(*call).ResponseWriter, r) // which takes the connection over
+		})
 	}
 	return a
 }

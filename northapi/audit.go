@@ -2,7 +2,6 @@ package northapi
 
 import (
 	"context"
-	"net/http"
 	"reflect"
 	"strings"
 
@@ -21,19 +20,19 @@ type AuditLog interface {
 // whatever was refused to him. It is in line for the disk before he is answered.
 // What a key's limits refuse is not carried out and leaves none: a flood of
 // requests shall not become one of lines.
-func (a *api) audit(rt route, r *http.Request, rep reply, failed *schema.Error) {
-	who := rep.who
+func (c *call) audit(failed *schema.Error) {
+	who := c.who
 	refused := failed != nil && failed.Kind == schema.Forbidden
-	if who.key == "" || r.Method == get && !refused {
+	if who.key == "" || c.at.method == get && !refused {
 		return
 	}
 	line := schema.Audit{
-		AuditID: a.NewID(), Time: a.millis(), By: who.by, KeyID: who.keyID(), Address: shownAddress(r.RemoteAddr),
-		Service: strings.Trim(firstPart(rt.pattern), "/"), Status: int64(rep.status),
+		AuditID: c.NewID(), Time: c.millis(), By: who.by, KeyID: who.keyID(), Address: shownAddress(c.address),
+		Service: strings.Trim(firstPart(c.at.pattern), "/"), Status: int64(c.rep.status),
 	}
 	target := map[string]any{}
-	identifiers(target, rep.asked)
-	identifiers(target, rep.data)
+	identifiers(target, c.rep.asked)
+	identifiers(target, c.rep.data)
 	if failed != nil {
 		line.Status, line.Code = int64(forms[failed.Kind].status), failed.Code
 		identifiers(target, failed.Data)
@@ -41,7 +40,7 @@ func (a *api) audit(rt route, r *http.Request, rep reply, failed *schema.Error) 
 	if text, err := json.Marshal(target, json.Deterministic(true)); err == nil {
 		line.Target = text
 	}
-	a.AuditLog.Audit(line)
+	c.AuditLog.Audit(line)
 }
 
 // firstPart is a pattern without its parameters.

@@ -88,7 +88,7 @@ func TestAudit_Panic(t *testing.T) {
 	w := newWorld(t)
 	w.sessions.give = func(context.Context, schema.Order) (*schema.Order, error) { panic("the inside") }
 	w.do("operator", post, "give_order", `{"device_id":"201","order":"restart"}`).want(t, 500, "internal")
-	if got, want := w.line(), `0 key:operator 403 192.0.2.1 give_order {} 500 internal`; got != want {
+	if got, want := w.line(), `0 key:operator 403 192.0.2.1 give_order {"device_id":"201"} 500 internal`; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }

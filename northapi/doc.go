@@ -23,6 +23,10 @@
 // functions), the envelope, and the errors (errors.go: one total map). No
 // handler writes anything, an error least of all.
 //
+// give_order is the one whose answer may be long in coming. Its handler returns a
+// schema.Giving, which the connection's goroutine waits for outside the router;
+// all that needs a deep stack runs on another goroutine and ends (call.go).
+//
 // # What it answers where the contract leaves a choice
 //
 //   - 201 for what creates (device_add, group_add, relation_add, key_add), 202

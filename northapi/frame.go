@@ -30,18 +30,14 @@ type reply struct {
 	status int
 	data   any // encoded in the envelope, unless it is served
 	cookie *http.Cookie
-
-	who   caller // on whose behalf it was; its key is empty if nobody was let in
-	asked any    // what a command was given
+	asked  any     // what a command was given
+	who    *caller // who has logged in by it; nil: it is who was let in
 }
 
 // served is data that is not put into the envelope: it writes itself.
 type served interface {
 	serve(http.ResponseWriter, *http.Request)
 }
-
-// statused is data that decides the status by itself.
-type statused interface{ status() int }
 
 // query makes the endpoint of a GET from its handler. The request type takes
 // its members from the path and the query string by bind.
@@ -73,11 +69,7 @@ func command[Q interface{ check() error }, A any](status int, handle func(contex
 			return reply{asked: q}, err
 		}
 		data, err := handle(r.Context(), who, q)
-		rep := reply{status: status, data: data, asked: q}
-		if own, ok := any(data).(statused); ok && err == nil {
-			rep.status = own.status()
-		}
-		return rep, err
+		return reply{status: status, data: data, asked: q}, err
 	}}
 }
 
@@ -95,26 +87,6 @@ func decode[Q interface{ check() error }](r *http.Request, q *Q) error {
 // direct makes an endpoint that takes its request as it is.
 func direct(handle func(caller, *http.Request) (reply, error)) endpoint {
 	return endpoint{handle: handle}
-}
-
-// serve is the frame that every route runs in. name is for the log, observed for Observe.
-func (a *api) serve(name, observed string, rt route) http.HandlerFunc {
-	return a.observed(observed, func(w *statusWriter, r *http.Request) {
-		if rt.endpoint.stream {
-			r.Body = limitStall(w.ResponseWriter, r)
-		} else {
-			r.Body = limitBody(w.ResponseWriter, r) // which closes the connection of who sends too much
-		}
-		rep, err := a.attempt(rt, r)
-		if err != nil {
-			failed := a.shown(name, err)
-			a.audit(rt, r, rep, failed)
-			a.refuse(w, name, failed)
-			return
-		}
-		a.audit(rt, r, rep, nil)
-		a.answer(w, r, name, rep)
-	})
 }
 
 // limitBody bounds a body's size, and the time until it is whole (T16). The
@@ -142,35 +114,6 @@ func (b *timedBody) Read(p []byte) (int, error) {
 		_ = b.rc.SetReadDeadline(time.Time{}) // an error means that the caller is gone
 	}
 	return n, err
-}
-
-// attempt has the request carried out. A panic becomes an error, which is
-// logged with its stack and answered like any other of the inside.
-func (a *api) attempt(rt route, r *http.Request) (rep reply, err error) {
-	defer caught(&err)
-	if !rt.access.keyed() {
-		return rt.endpoint.handle(caller{}, r)
-	}
-	who, err := a.authenticate(r)
-	if err != nil {
-		return reply{}, err
-	}
-	leave, err := a.limits.enter(who.key, a.Now())
-	if err != nil {
-		return reply{}, err
-	}
-	defer leave()
-	defer func() { rep.who = who }()
-	a.used(who)
-	if byCookie := who.session != ""; byCookie || a.AuthOff {
-		if err = a.sameOrigin(r, byCookie); err != nil {
-			return reply{}, err
-		}
-	}
-	if err = rt.access.admits(who); err != nil {
-		return reply{}, err
-	}
-	return rt.endpoint.handle(who, r)
 }
 
 // used notes now and then that a key, and the log-in in its place, was used.
@@ -206,20 +149,17 @@ type (
 	}
 )
 
-func (a *api) answer(w http.ResponseWriter, r *http.Request, name string, rep reply) {
-	if own, ok := rep.data.(served); ok {
-		own.serve(w, r)
-		return
-	}
+// succeed answers what was done.
+func (c *call) succeed(rep reply) {
 	body, err := encode(success{"success", rep.data})
 	if err != nil {
-		a.fail(w, name, err)
+		c.fail(c, c.at.name, err)
 		return
 	}
 	if rep.cookie != nil {
-		http.SetCookie(w, rep.cookie)
+		http.SetCookie(c, rep.cookie)
 	}
-	write(w, rep.status, body)
+	write(c, rep.status, body)
 }
 
 // fail answers err.
@@ -281,14 +221,12 @@ func guard(h http.Header) {
 }
 
 func (a *api) notFound(w http.ResponseWriter, r *http.Request) {
-	a.observed(NoRoute, func(w *statusWriter, r *http.Request) { a.fail(w, r.Method, errNoRoute) })(w, r)
+	w.(*call).observed = NoRoute
+	a.fail(w, r.Method, errNoRoute)
 }
 
 func (a *api) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
-	a.observed(NoRoute, a.refuseMethod)(w, r)
-}
-
-func (a *api) refuseMethod(w *statusWriter, r *http.Request) {
+	w.(*call).observed = NoRoute
 	var allowed []string
 	for _, method := range []string{get, head, post, put, del} {
 		if a.router.Match(chi.NewRouteContext(), method, r.URL.Path) {

@@ -42,7 +42,7 @@ func TestF54_Panic(t *testing.T) {
 	if a.body != `{"status":"fail","type":"INNER_ERROR","code":"internal","message":"internal error"}` {
 		t.Errorf("answered %s", a.body)
 	}
-	if log := w.logged.String(); !strings.HasPrefix(log, "POST "+northapi.Base+"/give_order panic: the inside") || !strings.Contains(log, "orders.go") {
+	if log := w.logged.String(); !strings.HasPrefix(log, "POST "+northapi.Base+"/give_order panic: the inside") || !strings.Contains(log, "call.go") {
 		t.Errorf("logged %s", log)
 	}
 	w.do("operator", get, "device_query/201", "").want(t, 200, "")

@@ -165,7 +165,7 @@ func (a *api) loginAs(who caller, r *http.Request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return reply{status: http.StatusOK, data: loggedInAs(who), cookie: cookie(r, value, a.SessionLifetime), who: who}, nil
+	return reply{status: http.StatusOK, data: loggedInAs(who), cookie: cookie(r, value, a.SessionLifetime), who: &who}, nil
 }
 
 // whoami is GET /login.

@@ -1,10 +1,6 @@
 package northapi
 
-import (
-	"net/http"
-	"slices"
-	"time"
-)
+import "slices"
 
 // The routes of Config.Observe that are no row of the table.
 const (
@@ -27,28 +23,3 @@ func Routes() []string {
 	}
 	return append(names, Documents, NoRoute)
 }
-
-// observed measures what h does with a request.
-func (a *api) observed(name string, h func(*statusWriter, *http.Request)) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		began := time.Now()
-		seen := &statusWriter{ResponseWriter: w, status: http.StatusOK}
-		defer func() { a.Observe(name, seen.status, time.Since(began)) }()
-		h(seen, r)
-	}
-}
-
-// statusWriter remembers the status.
-type statusWriter struct {
-	http.ResponseWriter
-	status int
-}
-
-// WriteHeader notes it on its way.
-func (w *statusWriter) WriteHeader(status int) {
-	w.status = status
-	w.ResponseWriter.WriteHeader(status)
-}
-
-// Unwrap lets http.ResponseController find what is underneath.
-func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/edgetether/tether/schema"
 	"github.com/go-json-experiment/json/jsontext"
@@ -27,7 +28,11 @@ type givenKey struct{ owner, key string }
 // giving is an order that is being given by the first who came with its key.
 type giving struct {
 	hash string
-	done chan struct{} // closed when what follows is known
+
+	// Of givings.mu.
+	over   bool // what follows is known
+	others []schema.Waker
+
 	// record and err are the answer to the first.
 	record *schema.Order
 	err    error
@@ -45,77 +50,170 @@ func (g *givings) join(once schema.Once) (_ *giving, first bool) {
 	if g.byKey == nil {
 		g.byKey = make(map[givenKey]*giving)
 	}
-	mine := &giving{hash: once.Hash, done: make(chan struct{})}
+	mine := &giving{hash: once.Hash}
 	g.byKey[key] = mine
 	return mine, true
 }
 
+// leave tells the others that it is known what became of the order.
 func (g *givings) leave(once schema.Once, mine *giving) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.byKey, givenKey{once.Owner, once.Key})
-	close(mine.done)
+	mine.over = true
+	for _, other := range mine.others {
+		other.Wake()
+	}
 }
 
-// giveOnce is give of an order with a key. The first who comes with it has it
-// given, which goes on if he leaves: others may count on it. They are answered
-// what the first was told if there is no record, and otherwise wait for the
-// record's end as the first does.
-func (a *api) giveOnce(ctx context.Context, ask schema.Ask, d schema.Device) (*schema.Order, error) {
-	g, first := a.giving.join(ask.Once)
-	if first {
-		go a.lead(context.WithoutCancel(ctx), g, ask, d) // ends with the order, or with what the first would wait
+// over says whether that is known, and otherwise has wake told when it is.
+func (g *givings) over(other *giving, wake schema.Waker) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !other.over && wake != nil {
+		other.others = append(other.others, wake)
 	}
-	if g.hash != ask.Once.Hash {
+	return other.over
+}
+
+// giveOnce is give of an order with a key. The first who comes with it leads:
+// he has it given, which goes on if he leaves, since others may count on it.
+// They are answered what he is told if there is no record, and otherwise wait
+// for the record's end as he does.
+func (a *api) giveOnce(ask schema.Ask, d schema.Device) (schema.Giving, error) {
+	g, first := a.giving.join(ask.Once)
+	switch {
+	case first:
+		return &leader{api: a, giving: g, ask: ask, device: d}, nil
+	case g.hash != ask.Once.Hash:
 		return nil, schema.ErrOtherOrder
 	}
-	select {
-	case <-g.done:
-	case <-ctx.Done():
-		return nil, schema.Errorf(schema.Overloaded, "cancelled", "the caller gave up; an order that was given goes on")
-	}
-	if first || g.record == nil {
-		return g.record, g.err
-	}
-	return a.await(ctx, *g.record, ask)
+	return &follower{api: a, giving: g, patience: ask.Wait}, nil
 }
 
-// lead gives the order for all who have joined.
-func (a *api) lead(ctx context.Context, g *giving, ask schema.Ask, d schema.Device) {
-	defer a.giving.leave(ask.Once, g)
-	defer caught(&g.err)
-	g.record, g.err = a.giveFirst(ctx, ask, d)
+var errGaveUp = schema.Errorf(schema.Overloaded, "cancelled", "the caller gave up; an order that was given goes on")
+
+// leader has the order given for all who have joined, unless it was given
+// before. That may come to light late: a commit that got no answer, say, or
+// another server's.
+type leader struct {
+	api    *api
+	giving *giving
+	ask    schema.Ask
+	device schema.Device
+	order  schema.Giving // what is waited for; nil: not yet known
+	own    bool          // it is this one, and not one that was given before
+	left   bool          // the caller has left; another goroutine goes on
 }
 
-// giveFirst gives the order unless it was given before. That may come to light
-// late: a commit that got no answer, say, or another server's.
-func (a *api) giveFirst(ctx context.Context, ask schema.Ask, d schema.Device) (*schema.Order, error) {
-	record, err := a.givenBefore(ctx, ask)
-	if schema.KindOf(err) != schema.OrderNotFound {
-		return record, err
+func (l *leader) Look(ctx context.Context, wake schema.Waker) bool {
+	stays := context.WithoutCancel(ctx)
+	over := l.look(stays, wake)
+	if !over && ctx.Err() != nil {
+		rest := *l
+		go func() { _, _ = schema.Follow(stays, &rest, wake) }() // ends with the order, or with what its caller would wait
+		l.left, over = true, true
 	}
-	if record, err = a.give(ctx, ask, d); schema.Public(err).Code == schema.ErrOrderKnown.Code {
-		return a.givenBefore(ctx, ask)
-	}
-	return record, err
+	return over
 }
 
-// givenBefore waits for the order that was given with the key; OrderNotFound: none was.
-func (a *api) givenBefore(ctx context.Context, ask schema.Ask) (*schema.Order, error) {
-	o, err := a.Orders.OrderByKey(ctx, ask.Once, ask.Order.CreatedTime-schema.OnceLifetime.Milliseconds())
+func (l *leader) Result() (*schema.Order, error) {
+	if l.left {
+		return nil, errGaveUp
+	}
+	return l.giving.record, l.giving.err
+}
+
+// look tells the others when it is over.
+func (l *leader) look(ctx context.Context, wake schema.Waker) bool {
+	over, err := l.advance(ctx, wake)
 	if err != nil {
-		return nil, err
+		l.giving.err, over = err, true
 	}
-	return a.await(ctx, o, ask)
+	if over {
+		l.api.giving.leave(l.ask.Once, l.giving)
+	}
+	return over
 }
 
-// await answers what an order's record says now, or once it has ended.
-func (a *api) await(ctx context.Context, o schema.Order, ask schema.Ask) (*schema.Order, error) {
-	record, err := a.Sessions.AwaitOrder(ctx, o.OrderID, ask.Wait)
-	if err != nil {
-		err = besides(err, record, o, schema.Device{})
+func (l *leader) advance(ctx context.Context, wake schema.Waker) (over bool, err error) {
+	defer caught(&err)
+	if l.order == nil {
+		if err = l.begin(ctx); err != nil {
+			return true, err
+		}
 	}
-	return record, err
+	for l.order.Look(ctx, wake) {
+		l.giving.record, err = l.order.Result()
+		if !l.own || schema.Public(err).Code != schema.ErrOrderKnown.Code {
+			return true, err
+		}
+		if err = l.findBefore(ctx); err != nil {
+			return true, err
+		}
+	}
+	return false, nil
+}
+
+func (l *leader) begin(ctx context.Context) error {
+	err := l.findBefore(ctx)
+	if schema.KindOf(err) == schema.OrderNotFound {
+		l.order, l.own = l.api.give(l.ask, l.device), true
+		return nil
+	}
+	return err
+}
+
+// findBefore finds the order that was given with the key; OrderNotFound: none was.
+func (l *leader) findBefore(ctx context.Context) error {
+	o, err := l.api.Orders.OrderByKey(ctx, l.ask.Once, l.ask.Order.CreatedTime-schema.OnceLifetime.Milliseconds())
+	if err == nil {
+		l.order, l.own = l.api.await(o.OrderID, l.ask.Wait), false
+	}
+	return err
+}
+
+// follower is anybody else who has joined.
+type follower struct {
+	api      *api
+	giving   *giving
+	patience time.Duration
+	joined   bool
+	order    schema.Giving // nil: the leader is being told yet
+	err      error         // without an order
+}
+
+func (f *follower) Look(ctx context.Context, wake schema.Waker) bool {
+	if f.order == nil && !f.led(ctx, wake) {
+		return f.err != nil
+	}
+	return f.order.Look(ctx, wake)
+}
+
+// led says whether the leader has got a record.
+func (f *follower) led(ctx context.Context, wake schema.Waker) bool {
+	if f.joined {
+		wake = nil
+	}
+	f.joined = true
+	switch {
+	case !f.api.giving.over(f.giving, wake):
+		if ctx.Err() != nil {
+			f.err = errGaveUp
+		}
+	case f.giving.record == nil:
+		f.err = f.giving.err
+	default:
+		f.order = f.api.await(f.giving.record.OrderID, f.patience)
+	}
+	return f.order != nil
+}
+
+func (f *follower) Result() (*schema.Order, error) {
+	if f.order == nil {
+		return nil, f.err
+	}
+	return f.order.Result()
 }
 
 // hash is of all that is asked for, however it is written: the order of

@@ -102,20 +102,16 @@ func (o outcome) status() int {
 
 // giveOrder asks the store for the device first, which knows whether the
 // caller may see it; whether it can be reached is the sessions' to say.
-func (a *api) giveOrder(ctx context.Context, who caller, q giveOrder) (outcome, error) {
+func (a *api) giveOrder(ctx context.Context, who caller, q giveOrder) (schema.Giving, error) {
 	d, err := a.Devices.Device(ctx, who.scope, q.DeviceID)
 	if err != nil {
-		return outcome{}, err
+		return nil, err
 	}
-	give := a.give
+	ask := a.ask(who, q)
 	if q.key != "" {
-		give = a.giveOnce
+		return a.giveOnce(ask, d)
 	}
-	record, err := give(ctx, a.ask(who, q), d)
-	if err != nil {
-		return outcome{}, err
-	}
-	return outcome(*record), nil
+	return a.give(ask, d), nil
 }
 
 // ask is what the sessions are asked for.
@@ -134,11 +130,27 @@ func (a *api) ask(who caller, q giveOrder) schema.Ask {
 	return ask
 }
 
-// give has an order carried out. Errors have beside them what helps to go on.
-func (a *api) give(ctx context.Context, ask schema.Ask, d schema.Device) (*schema.Order, error) {
-	record, err := a.Sessions.GiveOrder(ctx, ask)
+// give has an order carried out.
+func (a *api) give(ask schema.Ask, d schema.Device) schema.Giving {
+	return orderCall{a.Sessions.GiveOrder(ask), ask.Order.OrderID, d.LastSeenTime}
+}
+
+// await is for an order that was given before.
+func (a *api) await(orderID string, patience time.Duration) schema.Giving {
+	return orderCall{a.Sessions.AwaitOrder(orderID, patience), orderID, nil}
+}
+
+// orderCall is a schema.Giving whose errors have beside them what helps to go on.
+type orderCall struct {
+	schema.Giving
+	orderID  string
+	lastSeen *int64
+}
+
+func (c orderCall) Result() (*schema.Order, error) {
+	record, err := c.Giving.Result()
 	if err != nil {
-		err = besides(err, record, ask.Order, d)
+		err = c.besides(err, record)
 	}
 	return record, err
 }
@@ -150,22 +162,22 @@ type orderRef struct {
 
 // besides puts into the error what northbound section 4 has beside it: the
 // record if there is one, otherwise what helps to go on.
-func besides(err error, record *schema.Order, o schema.Order, d schema.Device) error {
+func (c orderCall) besides(err error, record *schema.Order) error {
 	var e *schema.Error
 	if !errors.As(err, &e) {
 		return err
 	}
-	told := *e // the error may be one that is always the same
+	with := *e // the error may be one that is always the same
 	switch {
 	case record != nil:
-		told.Data = record
-	case told.Data != nil:
-	case told.Code == "device_offline":
-		told.Data = lastSeen{d.LastSeenTime}
-	case told.Kind == schema.StoreUnavailable:
-		told.Data = orderRef{o.OrderID}
+		with.Data = record
+	case with.Data != nil:
+	case with.Code == "device_offline":
+		with.Data = lastSeen{c.lastSeen}
+	case with.Kind == schema.StoreUnavailable:
+		with.Data = orderRef{c.orderID}
 	}
-	return &told
+	return &with
 }
 
 // orderID is a request for one order by its path.

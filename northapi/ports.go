@@ -103,19 +103,16 @@ type Keys interface {
 // takes contexts and returns errors because a device may be on another node.
 type Sessions interface {
 	// GiveOrder carries ask.Order (its id, device, order, params, by and created
-	// time set) to the device and waits up to ask.Wait for the outcome; a wait of
-	// schema.OrderTimeout or more waits for the outcome itself of one that is not
-	// queued. The record is returned whenever there is one, also beside an error;
-	// without error it has succeeded, or (wait over) is still queued or sent.
-	// Refusals are errors of kind OrderRefused (device_offline, device_unknown,
-	// device_busy, queue_full), Draining, StoreUnavailable or ErrOrderKnown;
-	// outcomes are OrderFailed, OrderUnknown (order_timeout, device_disconnected)
-	// and OrderRefused (order_expired, order_cancelled). A cancelled ctx does not
-	// cancel an order that is stored.
-	GiveOrder(ctx context.Context, ask schema.Ask) (*schema.Order, error)
-	// AwaitOrder waits up to wait for the end of an order that was given, and
-	// returns as GiveOrder does.
-	AwaitOrder(ctx context.Context, orderID string, wait time.Duration) (*schema.Order, error)
+	// time set) to the device, for a caller who waits up to ask.Wait for the
+	// outcome; a wait of schema.OrderTimeout or more waits for the outcome itself of
+	// one that is not queued. Refusals are errors of kind OrderRefused
+	// (device_offline, device_unknown, device_busy, queue_full), Draining,
+	// StoreUnavailable or ErrOrderKnown; outcomes are OrderFailed, OrderUnknown
+	// (order_timeout, device_disconnected) and OrderRefused (order_expired,
+	// order_cancelled). A caller who leaves does not cancel an order that is stored.
+	GiveOrder(ask schema.Ask) schema.Giving
+	// AwaitOrder is GiveOrder for an order that was given before.
+	AwaitOrder(orderID string, wait time.Duration) schema.Giving
 	// JobChanged has a job carried out that was added, or heeds that it was
 	// cancelled. It does not block.
 	JobChanged(jobID string)

@@ -102,9 +102,22 @@ func documents() []route {
 	return all
 }
 
+// waitingPath is that of the route whose answer may be long in coming.
+const waitingPath = Base + "/give_order"
+
+// mounted is a route where it is served.
+type mounted struct {
+	route
+	name     string // for the log
+	observed string // for Observe
+}
+
 func (a *api) mount(pattern string, rt route) { a.mountAs(rt.method+" "+pattern, pattern, rt) }
 
 // mountAs is mount for rows that Observe hears of under one name.
 func (a *api) mountAs(observed, pattern string, rt route) {
-	a.router.Method(rt.method, pattern, a.serve(rt.method+" "+pattern, observed, rt))
+	at := &mounted{rt, rt.method + " " + pattern, observed}
+	a.router.Method(rt.method, pattern, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.(*call).carryOut(at, r)
+	}))
 }

@@ -38,19 +38,57 @@ type sessions struct {
 	give    func(context.Context, schema.Order) (*schema.Order, error)
 }
 
-func (s *sessions) GiveOrder(ctx context.Context, ask schema.Ask) (*schema.Order, error) {
+func (s *sessions) GiveOrder(ask schema.Ask) schema.Giving {
 	s.mu.Lock()
 	s.given = append(s.given, ask)
 	s.mu.Unlock()
-	return s.give(ctx, ask.Order)
+	return &givingFake{give: s.give, order: ask.Order}
 }
 
-func (s *sessions) AwaitOrder(ctx context.Context, orderID string, wait time.Duration) (*schema.Order, error) {
+func (s *sessions) AwaitOrder(orderID string, wait time.Duration) schema.Giving {
 	s.mu.Lock()
 	s.awaited = append(s.awaited, fmt.Sprint(orderID, " ", wait))
 	s.mu.Unlock()
-	return s.give(ctx, schema.Order{OrderID: orderID})
+	return &givingFake{give: s.give, order: schema.Order{OrderID: orderID}}
 }
+
+// givingFake has give called beside its caller, as sessions do.
+type givingFake struct {
+	give   func(context.Context, schema.Order) (*schema.Order, error)
+	order  schema.Order
+	done   chan struct{} // nil: give was not called yet
+	record *schema.Order
+	err    error
+	panics any
+}
+
+func (g *givingFake) Look(ctx context.Context, wake schema.Waker) bool {
+	if g.done == nil {
+		g.done = make(chan struct{})
+		go g.call(ctx, wake)
+	}
+	if ctx.Err() != nil {
+		<-g.done // which is soon
+	}
+	select {
+	case <-g.done:
+		if g.panics != nil {
+			panic(g.panics)
+		}
+		return true
+	default:
+		return false
+	}
+}
+
+func (g *givingFake) call(ctx context.Context, wake schema.Waker) {
+	defer wake.Wake()
+	defer close(g.done)
+	defer func() { g.panics = recover() }()
+	g.record, g.err = g.give(ctx, g.order)
+}
+
+func (g *givingFake) Result() (*schema.Order, error) { return g.record, g.err }
 
 func (s *sessions) JobChanged(jobID string) {
 	s.mu.Lock()
@@ -184,7 +222,7 @@ func newWorld(t testing.TB, changes ...func(*northapi.Config)) *world {
 // serve makes h the handler, with all that it answers held to the contract;
 // but where time is measured.
 func (w *world) serve(h http.Handler) {
-	w.handler, w.routes = h, h.(chi.Routes)
+	w.handler, w.routes = h, northapi.Router(h)
 	if _, measured := w.t.(*testing.B); !measured {
 		w.handler = held{w.t, document(w.t), h, w.routes}
 	}

@@ -1,5 +1,7 @@
 package schema
 
+import "context"
+
 import "time"
 
 // The types in this file are spoken between rooms and never leave the process.
@@ -62,6 +64,44 @@ func (a Ask) Queues(err error) bool {
 		return a.IfOffline
 	}
 	return false
+}
+
+// Giving is an order on its way, for a caller who looks until it is over. Thousands
+// of callers wait at once (reliability T27): what is told them is one token, and
+// where and how they wait for it is theirs.
+type Giving interface {
+	// Look takes the order as far as it goes now, and has wake told when there may
+	// be more to see. It is over soon once ctx has ended, which cancels no order that
+	// is stored.
+	Look(ctx context.Context, wake Waker) (over bool)
+	// Result is the order's record whenever there is one, also beside an error;
+	// without error it has succeeded, or (the wait is over) still waits or is sent.
+	Result() (*Order, error)
+}
+
+// Waker holds one token while there is news.
+type Waker chan struct{}
+
+// NewWaker makes one without a token.
+func NewWaker() Waker { return make(Waker, 1) }
+
+// Wake says that there is news. It never blocks.
+func (w Waker) Wake() {
+	select {
+	case w <- struct{}{}:
+	default:
+	}
+}
+
+// Follow waits for the end of g, which tells wake of news.
+func Follow(ctx context.Context, g Giving, wake Waker) (*Order, error) {
+	for !g.Look(ctx, wake) {
+		select {
+		case <-wake:
+		case <-ctx.Done():
+		}
+	}
+	return g.Result()
 }
 
 // Once is an order's Idempotency-Key: what Owner gives again with the same Key

@@ -42,7 +42,7 @@ func BenchmarkPing(b *testing.B) {
 
 // BenchmarkCounting is what of that is counting.
 func BenchmarkCounting(b *testing.B) {
-	h := New(Config{})
+	h := New(Config{Waits: new(Waits)})
 	defer h.Close()
 	s := &Session{hub: h, cell: h.meter.cell(), core: newCore(&h.cfg.Settings, 1, "", h.born)}
 	var ev event = pingRequest{}

@@ -108,6 +108,7 @@ func (h *Hub) startDraining() []*Session {
 	defer h.mu.Unlock()
 	if !h.draining {
 		close(h.stopping)
+		h.cfg.Waits.wakeAll()
 	}
 	h.draining = true
 	if len(h.sessions) == 0 {

@@ -44,7 +44,7 @@ func TestOrderLeftBehind(t *testing.T) {
 		h.owners["1"] = owner{s, 1}
 		told := make(chan error, 1)
 		go func() {
-			_, err := h.GiveOrder(t.Context(), ask(blink("1", "o1"), schema.OrderTimeout))
+			_, err := schema.Follow(t.Context(), h.GiveOrder(ask(blink("1", "o1"), schema.OrderTimeout)), schema.NewWaker())
 			told <- err
 		}()
 		synctest.Wait()
@@ -89,11 +89,11 @@ func TestUploadWhileTheStoreIsAway(t *testing.T) {
 		o.Order, o.IsInner = schema.OrderUploadLog, true
 		told := make(chan error, 1)
 		go func() {
-			_, err := h.GiveOrder(t.Context(), ask(o, schema.OrderTimeout))
+			_, err := schema.Follow(t.Context(), h.GiveOrder(ask(o, schema.OrderTimeout)), schema.NewWaker())
 			told <- err
 		}()
 		r := <-e.calls
-		if _, err := h.GiveOrder(t.Context(), ask(o, 0)); schema.Public(err).Code != "device_busy" || u.issued != 1 {
+		if _, err := schema.Follow(t.Context(), h.GiveOrder(ask(o, 0)), schema.NewWaker()); schema.Public(err).Code != "device_busy" || u.issued != 1 {
 			t.Errorf("%v, %d credentials", err, u.issued)
 		}
 		r.Reply(schema.OrderResult{Status: schema.ResultSuccess, Data: json.RawMessage(`{"bytes":1,"sha256":"aa","remote_path":"x"}`)})

@@ -7,55 +7,21 @@ import (
 	"github.com/edgetether/tether/schema"
 )
 
-// GiveOrder carries an order to its device and waits up to ask.Wait for the
-// outcome. The record is returned whenever there is one, also beside an error.
-// Without error the order has succeeded, or still waits or is sent. An order
-// that waits or was sent goes on if ctx ends.
-func (h *Hub) GiveOrder(ctx context.Context, ask schema.Ask) (o *schema.Order, err error) {
-	defer func() { h.meter.refused(o, err) }()
-	start := time.Now()
-	if h.isDraining() {
-		return nil, h.refuseOrder(ask, schema.ErrDraining)
-	}
-	record, err := h.carry(ctx, ask)
-	if err != nil || record.State != schema.OrderQueued {
-		return record, err
-	}
-	return h.wait(ctx, *record, ask.Wait-time.Since(start))
+// GiveOrder carries an order to its device, for a caller who waits up to
+// ask.Wait for the outcome; the caller follows it. An order that waits or was
+// sent goes on if the caller leaves.
+func (h *Hub) GiveOrder(ask schema.Ask) schema.Giving {
+	g := h.newGiving(&ask, (*giving).start)
+	g.counted = true
+	return g
 }
 
 // carry is GiveOrder for who does not wait for an order that waits itself.
 func (h *Hub) carry(ctx context.Context, ask schema.Ask) (*schema.Order, error) {
-	record, err := h.giveNow(ctx, ask)
-	if err != nil && record == nil && ask.Queues(err) {
-		return h.queueOrder(ask)
-	}
-	return record, err
+	g := h.newGiving(&ask, (*giving).send)
+	g.handsIn = true
+	return schema.Follow(ctx, g, schema.NewWaker())
 }
-
-// giveNow is for a device that is there and free.
-func (h *Hub) giveNow(ctx context.Context, ask schema.Ask) (*schema.Order, error) {
-	s := h.find(ask.Order.DeviceID)
-	if s == nil {
-		return nil, h.refuseOrder(ask, errOffline)
-	}
-	ev := orderRequest{ticket: newTicket(), ask: ask, upload: h.receives(ask.Order)}
-	select {
-	case s.mailbox <- ev:
-		record, err := ev.ticket.wait(ctx, ask.Wait, s.done)
-		if err == errLeftBehind {
-			err = h.refuseOrder(ask, errOffline)
-		}
-		return record, err
-	case <-s.done:
-		return nil, h.refuseOrder(ask, errOffline)
-	default:
-		h.meter.mailbox.Add(1)
-		return nil, h.refuseOrder(ask, errMailboxFull)
-	}
-}
-
-var errMailboxFull = schema.Errorf(schema.OrderRefused, "device_busy", "the device's mailbox is full; try again")
 
 // receives says whether an order's file is to come to this node's receiver.
 func (h *Hub) receives(o schema.Order) bool {
@@ -132,47 +98,8 @@ func (h *Hub) findWaiting(ctx context.Context, deviceID string) event {
 	return ev
 }
 
-// AwaitOrder waits up to patience for the end of an order that was given
-// before. It returns as GiveOrder does.
-func (h *Hub) AwaitOrder(ctx context.Context, orderID string, patience time.Duration) (*schema.Order, error) {
-	o, err := h.cfg.Queue.Order(ctx, schema.Everything, orderID)
-	if err != nil {
-		return nil, err
-	}
-	return h.wait(ctx, o, patience)
-}
-
-// wait waits for the end of o, whoever brings it about: each change of its
-// record is an event, of which Waits hears. At the end of patience, and of one
-// that only waits while the server is stopping, the record is returned as it is.
-func (h *Hub) wait(ctx context.Context, o schema.Order, patience time.Duration) (*schema.Order, error) {
-	if patience <= 0 {
-		return &o, orderError(o)
-	}
-	over := time.NewTimer(patience)
-	defer over.Stop()
-	hear, leave := h.cfg.Waits.join(o.OrderID)
-	defer leave()
-	stopping := h.stopping
-	for {
-		changed := hear() // what changes after this look is heard of
-		o, err := h.cfg.Queue.Order(ctx, schema.Everything, o.OrderID)
-		if err != nil {
-			return nil, err
-		}
-		if o.State.Ended() {
-			return &o, orderError(o)
-		}
-		select {
-		case <-changed:
-			continue
-		case <-stopping:
-			if stopping = nil; o.State == schema.OrderSent {
-				continue
-			}
-		case <-over.C:
-		case <-ctx.Done():
-		}
-		return &o, nil
-	}
+// AwaitOrder is for a caller who waits up to patience for the end of an order
+// that was given before. An order that is not there is the store's error.
+func (h *Hub) AwaitOrder(orderID string, patience time.Duration) schema.Giving {
+	return &giving{hub: h, orderID: orderID, began: time.Now(), patience: patience, look: (*giving).lookAtRecord}
 }

@@ -255,7 +255,7 @@ func TestF54_Panic(t *testing.T) {
 		bad, other := loggedIn(t, h, "1"), loggedIn(t, h, "2")
 		outcome := make(chan error, 1)
 		go func() {
-			_, err := h.GiveOrder(t.Context(), ask(blink("1", "o1"), schema.OrderTimeout))
+			_, err := schema.Follow(t.Context(), h.GiveOrder(ask(blink("1", "o1"), schema.OrderTimeout)), schema.NewWaker())
 			outcome <- err
 		}()
 		<-bad.calls
@@ -289,11 +289,11 @@ func TestF29_SlowStore(t *testing.T) {
 		h, l := bubble(t, func(c *Config) { slow.Orders = c.Orders; c.Orders = slow })
 		e := loggedIn(t, h, "1")
 		start := time.Now()
-		_, err := h.GiveOrder(t.Context(), ask(blink("1", "o1"), schema.OrderTimeout))
+		_, err := schema.Follow(t.Context(), h.GiveOrder(ask(blink("1", "o1"), schema.OrderTimeout)), schema.NewWaker())
 		if schema.KindOf(err) != schema.StoreUnavailable || time.Since(start) != schema.IntentTimeout {
 			t.Errorf("%v after %v", err, time.Since(start))
 		}
-		if _, err := h.GiveOrder(t.Context(), ask(blink("1", "o2"), schema.OrderTimeout)); schema.Public(err).Code != "device_busy" {
+		if _, err := schema.Follow(t.Context(), h.GiveOrder(ask(blink("1", "o2"), schema.OrderTimeout)), schema.NewWaker()); schema.Public(err).Code != "device_busy" {
 			t.Errorf("while the store is asked: %v", err)
 		}
 		for range 6 {
@@ -335,7 +335,7 @@ func TestClerkTriesAgain(t *testing.T) {
 		e := loggedIn(t, h, "1")
 		outcome := make(chan error, 1)
 		go func() {
-			_, err := h.GiveOrder(t.Context(), ask(blink("1", "o1"), schema.OrderTimeout))
+			_, err := schema.Follow(t.Context(), h.GiveOrder(ask(blink("1", "o1"), schema.OrderTimeout)), schema.NewWaker())
 			outcome <- err
 		}()
 		r := <-e.calls
@@ -413,12 +413,12 @@ func TestFullMailbox(t *testing.T) {
 		s := &Session{hub: h, mailbox: make(chan event), done: make(chan struct{})}
 		s.live.Store(&schema.Live{})
 		h.owners["1"] = owner{s, 1}
-		_, err := h.GiveOrder(t.Context(), ask(blink("1", "o1"), schema.OrderTimeout))
+		_, err := schema.Follow(t.Context(), h.GiveOrder(ask(blink("1", "o1"), schema.OrderTimeout)), schema.NewWaker())
 		if schema.Public(err).Code != "device_busy" {
 			t.Errorf("a full mailbox: %v", err)
 		}
 		close(s.done)
-		_, err = h.GiveOrder(t.Context(), ask(blink("1", "o1"), schema.OrderTimeout))
+		_, err = schema.Follow(t.Context(), h.GiveOrder(ask(blink("1", "o1"), schema.OrderTimeout)), schema.NewWaker())
 		if c := schema.Public(err).Code; c != "device_offline" && c != "device_busy" {
 			t.Errorf("a session that has ended: %v", err)
 		}
@@ -436,7 +436,9 @@ func TestF52_Drain(t *testing.T) {
 		for i := range 20 {
 			idle = append(idle, loggedIn(t, h, fmt.Sprint(i+1)))
 		}
-		go func() { _, _ = h.GiveOrder(context.Background(), ask(blink("0", "o1"), schema.OrderTimeout)) }()
+		go func() {
+			_, _ = schema.Follow(context.Background(), h.GiveOrder(ask(blink("0", "o1"), schema.OrderTimeout)), schema.NewWaker())
+		}()
 		r := <-busy.calls
 		drained := make(chan struct{})
 		go func() { h.Drain(t.Context()); close(drained) }()
@@ -451,7 +453,7 @@ func TestF52_Drain(t *testing.T) {
 		if len(waits) != len(idle) {
 			t.Errorf("%d times for %d devices", len(waits), len(idle))
 		}
-		if _, err := h.GiveOrder(t.Context(), ask(blink("0", "o2"), 0)); schema.KindOf(err) != schema.Draining {
+		if _, err := schema.Follow(t.Context(), h.GiveOrder(ask(blink("0", "o2"), 0)), schema.NewWaker()); schema.KindOf(err) != schema.Draining {
 			t.Errorf("a new order: %v", err)
 		}
 		r.Reply(schema.OrderResult{Status: schema.ResultSuccess})
@@ -527,7 +529,7 @@ func TestF54_PanicAnywhere(t *testing.T) {
 				bomb.where.Store(where)
 				outcome := make(chan error, 1)
 				go func() {
-					_, err := h.GiveOrder(t.Context(), ask(blink("1", "o1"), schema.OrderTimeout))
+					_, err := schema.Follow(t.Context(), h.GiveOrder(ask(blink("1", "o1"), schema.OrderTimeout)), schema.NewWaker())
 					outcome <- err
 				}()
 				select {

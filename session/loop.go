@@ -162,6 +162,7 @@ func (s *Session) stop(ev event) {
 
 // run is the loop.
 func (s *Session) run() {
+	defer s.wakeRest()
 	defer close(s.done)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -240,6 +241,21 @@ func (s *Session) sawLogin() {
 	}
 }
 
+// wakeRest tells who waits for an order that the loop has not looked at. Who
+// posts one later sees that the session is done.
+func (s *Session) wakeRest() {
+	for {
+		select {
+		case ev := <-s.mailbox:
+			if o, ok := ev.(orderRequest); ok {
+				o.ticket.news.Wake()
+			}
+		default:
+			return
+		}
+	}
+}
+
 // crash ends the session after a panic: the device is closed with 1011, an
 // order in flight becomes unknown. Of the step that panicked nothing more is
 // done, and no answer awaited, but who waits for an order is told. A second
@@ -301,9 +317,9 @@ func (s *Session) doHere(e effect) {
 		s.live.Store(nil)
 		s.hub.release(e.deviceID, e.epoch)
 	case accept:
-		e.ticket.accepted <- e.order
+		e.ticket.accept(e.order)
 	case settle:
-		e.ticket.settled <- settlement{e.order, e.err}
+		e.ticket.settle(settlement{e.order, e.err})
 	default:
 		s.doElsewhere(e)
 	}

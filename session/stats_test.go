@@ -126,7 +126,7 @@ func TestStats_Orders(t *testing.T) {
 			}
 		}()
 		give := func(id, device string) {
-			_, _ = h.GiveOrder(context.Background(), ask(blink(device, id), schema.OrderTimeout))
+			_, _ = schema.Follow(context.Background(), h.GiveOrder(ask(blink(device, id), schema.OrderTimeout)), schema.NewWaker())
 		}
 		var alive atomic.Bool
 		alive.Store(true)
@@ -181,7 +181,7 @@ func TestT45_WordsAreFixed(t *testing.T) {
 
 // TestCountingAllocatesNothing: what a ping costs has no part of it.
 func TestCountingAllocatesNothing(t *testing.T) {
-	h := New(Config{})
+	h := New(Config{Waits: new(Waits)})
 	defer h.Close()
 	s := &Session{hub: h, cell: h.meter.cell(), core: newCore(&h.cfg.Settings, 1, "", time.Now())}
 	var ev event = pingRequest{}

@@ -13,43 +13,56 @@ import (
 // which every change leaves, whoever makes it. The zero value is ready.
 type Waits struct {
 	mu     sync.Mutex
-	orders map[string]*awaited
+	orders map[string][]*waiter
 	jobs   map[string]*failures
 }
 
-// awaited is an order that somebody waits for.
-type awaited struct {
-	changed chan struct{} // closed with the next change
-	callers int
+// waiter is one of those who wait for an order.
+type waiter struct {
+	wake schema.Waker
+	at   int // its place among them
 }
 
-// join adds a caller. hear returns a channel that is closed with the order's
-// next change; leave must be called.
-func (w *Waits) join(orderID string) (hear func() <-chan struct{}, leave func()) {
+// join has wake told of each change of an order; leave must be called.
+func (w *Waits) join(orderID string, wake schema.Waker) (leave func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.orders == nil {
-		w.orders = make(map[string]*awaited)
+		w.orders = make(map[string][]*waiter)
 	}
-	a := w.orders[orderID]
-	if a == nil {
-		a = &awaited{changed: make(chan struct{})}
-		w.orders[orderID] = a
-	}
-	a.callers++
-	hear = func() <-chan struct{} {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		return a.changed
-	}
-	return hear, func() { w.leave(orderID, a) }
+	one := &waiter{wake, len(w.orders[orderID])}
+	w.orders[orderID] = append(w.orders[orderID], one)
+	return func() { w.leave(orderID, one) }
 }
 
-func (w *Waits) leave(orderID string, a *awaited) {
+// leave puts the last of them in the place of one.
+func (w *Waits) leave(orderID string, one *waiter) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if a.callers--; a.callers == 0 {
+	all := w.orders[orderID]
+	last := len(all) - 1
+	if last == 0 {
 		delete(w.orders, orderID)
+		return
+	}
+	all[one.at] = all[last]
+	all[one.at].at = one.at
+	all[last] = nil
+	w.orders[orderID] = all[:last]
+}
+
+// wakeAll tells everybody to look again.
+func (w *Waits) wakeAll() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, all := range w.orders {
+		wake(all)
+	}
+}
+
+func wake(all []*waiter) {
+	for _, one := range all {
+		one.wake.Wake()
 	}
 }
 
@@ -62,10 +75,7 @@ func (w *Waits) Committed(events []schema.Event) {
 	}
 	for _, e := range events {
 		ref := e.OrderRef()
-		if a := w.orders[ref.OrderID]; a != nil {
-			close(a.changed)
-			a.changed = make(chan struct{})
-		}
+		wake(w.orders[ref.OrderID])
 		if t := w.jobs[ref.JobID]; t != nil {
 			t.add(e.Kind == schema.EventOrderResult && schema.OrderState(e.Outcome) != schema.OrderSucceeded)
 		}

@@ -402,7 +402,7 @@ func (w *world) handIn(who int) {
 func (w *world) giveOrder(who int) {
 	w.orderN++
 	o := schema.Order{OrderID: fmt.Sprint("o", w.orderN), DeviceID: testDevice, Order: "blink", State: schema.OrderQueued}
-	t := newTicket()
+	t := newTicket(nil)
 	w.tickets[t] = o.OrderID
 	core := &w.conns[who].core
 	free := core.phase == open && core.slot == nil && core.state == schema.Online && core.drain == nil && core.line.next == nil

@@ -324,7 +324,7 @@ func TestF47_CallerLeaves(t *testing.T) {
 		go func() {
 			defer close(left)
 			o := schema.Order{OrderID: "500", DeviceID: id, Order: "blink", By: "key:test", CreatedTime: time.Now().UnixMilli()}
-			_, _ = w.svc.hub.GiveOrder(ctx, schema.Ask{Order: o, Wait: schema.OrderTimeout})
+			_, _ = schema.Follow(ctx, w.svc.hub.GiveOrder(schema.Ask{Order: o, Wait: schema.OrderTimeout}), schema.NewWaker())
 		}()
 		call, _ := c.asked()
 		leave()

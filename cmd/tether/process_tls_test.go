@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/edgetether/tether/schema"
+	"github.com/gorilla/websocket"
 )
 
 // selfSigned makes a certificate of loopback that vouches for itself.
@@ -125,4 +126,47 @@ func TestAuthOff(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(s.dir, "tether.db")); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestProtocols: business may speak HTTP/2, over TLS by agreement and without
+// it by knowing; a device's WebSocket keeps HTTP/1.1.
+func TestProtocols(t *testing.T) {
+	t.Parallel()
+	cert, key, roots := selfSigned(t)
+	secure, plain := serve(t, "--tls-cert", cert, "--tls-key", key), serve(t)
+	var known, first http.Protocols
+	known.SetUnencryptedHTTP2(true)
+	first.SetHTTP1(true)
+	for _, c := range []struct {
+		url       string
+		transport *http.Transport
+		major     int
+	}{
+		{"https://" + secure.address, &http.Transport{ForceAttemptHTTP2: true}, 2},
+		{"https://" + secure.address, &http.Transport{Protocols: &first}, 1},
+		{"http://" + plain.address, &http.Transport{Protocols: &known}, 2},
+		{"http://" + plain.address, &http.Transport{}, 1},
+	} {
+		c.transport.TLSClientConfig = &tls.Config{RootCAs: roots}
+		resp, err := (&http.Client{Transport: c.transport}).Get(c.url + "/readyz")
+		if err != nil {
+			t.Fatalf("%s: %v", c.url, err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != 200 || resp.ProtoMajor != c.major {
+			t.Errorf("%s: %s %s, want HTTP/%d", c.url, resp.Proto, resp.Status, c.major)
+		}
+		c.transport.CloseIdleConnections()
+	}
+	offers := tls.Dialer{Config: &tls.Config{RootCAs: roots, NextProtos: []string{"h2", "http/1.1"}}}
+	d := websocket.Dialer{NetDialTLSContext: offers.DialContext}
+	if _, resp, err := d.Dial("wss://"+secure.address+"/ws", nil); err == nil {
+		t.Errorf("a WebSocket over HTTP/2: %s", resp.Status)
+	}
+	d.NetDialTLSContext, d.TLSClientConfig = nil, &tls.Config{RootCAs: roots}
+	conn, _, err := d.Dial("wss://"+secure.address+"/ws", nil)
+	if err != nil {
+		t.Fatalf("a WebSocket: %v", err)
+	}
+	conn.Close()
 }

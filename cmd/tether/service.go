@@ -239,12 +239,23 @@ func (s *service) draining() bool {
 	return s.state.draining
 }
 
+// protocols are HTTP/1.1, which devices need for their WebSocket, and HTTP/2 for
+// business: thousands of calls that wait take few connections, and half of the
+// memory. Without TLS a client has to know that it is spoken.
+func protocols() *http.Protocols {
+	p := new(http.Protocols)
+	p.SetHTTP1(true)
+	p.SetHTTP2(true)
+	p.SetUnencryptedHTTP2(true)
+	return p
+}
+
 // serve answers on l until ctx ends; then it drains (stop.go). If another server has taken its place, whose devices and orders they
 // now are, it ends at once.
 func (s *service) serve(ctx context.Context, l net.Listener) error {
 	server := &http.Server{
 		Handler: s.handler, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
-		ConnContext: northapi.ConnContext, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		ConnContext: northapi.ConnContext, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), Protocols: protocols(),
 	}
 	failed := make(chan error, 1)
 	s.wg.Go(func() { failed <- server.Serve(&acceptor{Listener: l, s: s}) })
