@@ -18,7 +18,8 @@ const (
 
 // frameConn is a connection with a scanner over what is read. It bounds the
 // time from a message's first byte to its last; a message that arrives whole
-// in one Read costs nothing. Only the reader uses it, but for Write and Close.
+// in one Read costs nothing. Only the reader uses it, but for Close and what the
+// outbox does.
 type frameConn struct {
 	net.Conn
 	totals   *Totals
@@ -27,10 +28,15 @@ type frameConn struct {
 	deadline time.Time // of the message being received; zero: none
 	left     time.Time // likewise, when the last Read returned
 	err      error     // what every further Read returns
+
+	// Of who writes for the outbox.
+	direct *direct // nil: there is no way but to wait
+	now    bool    // Write does not wait: what the socket does not take is kept
+	rest   []byte  // what was kept
 }
 
 func newFrameConn(conn net.Conn, o Options, server bool) *frameConn {
-	c := &frameConn{Conn: conn, totals: o.Totals, timeout: o.MessageTimeout}
+	c := &frameConn{Conn: conn, totals: o.Totals, timeout: o.MessageTimeout, direct: newDirect(conn)}
 	c.scan.masked = server
 	c.scan.http.pending = !server
 	c.scan.max.Store(int64(o.MaxMessage))
@@ -58,10 +64,40 @@ func (c *frameConn) Read(p []byte) (int, error) {
 }
 
 // Write counts what it writes.
-func (c *frameConn) Write(p []byte) (int, error) {
-	n, err := c.Conn.Write(p)
+func (c *frameConn) Write(p []byte) (n int, err error) {
+	switch {
+	case !c.now:
+		n, err = c.Conn.Write(p)
+	case len(c.rest) == 0:
+		n = c.direct.try(p)
+	}
 	c.totals.BytesSent.Add(uint64(n))
+	if c.now {
+		c.rest = append(c.rest, p[n:]...)
+		n = len(p)
+	}
 	return n, err
+}
+
+// SetWriteDeadline is for a Write that waits.
+func (c *frameConn) SetWriteDeadline(t time.Time) error {
+	if c.now {
+		return nil
+	}
+	return c.Conn.SetWriteDeadline(t)
+}
+
+// writeRest writes what was kept.
+func (c *frameConn) writeRest(timeout time.Duration) error {
+	rest := c.rest
+	if c.rest = nil; len(rest) == 0 {
+		return nil
+	}
+	err := c.SetWriteDeadline(time.Now().Add(timeout))
+	if err == nil {
+		_, err = c.Write(rest)
+	}
+	return err
 }
 
 // read is one Read of the network. The time in which nobody read, because the

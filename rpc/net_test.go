@@ -133,6 +133,60 @@ func TestF03_SlowReaderOnASocket(t *testing.T) {
 	}
 }
 
+// TestSocketTakesAPart: what the socket takes only in part, and all that is put
+// in meanwhile, follows whole and in order once it is read; and what comes later
+// is written at once again, also when the time for the last write is long over.
+func TestSocketTakesAPart(t *testing.T) {
+	const timeout = 500 * time.Millisecond
+	url, _, peers := listen(t, Options{WriteTimeout: timeout, MaxOutbox: 64 << 20}, echo)
+	c := connect(t, url)
+	c.accepted()
+	p := within(t, 10*time.Second, peers)
+	big := strings.Repeat("x", schema.MaxMessage/2)
+	n := 0
+	notify := func(text string) {
+		t.Helper()
+		n++
+		if err := p.Notify(fmt.Sprint("m", n), text); err != nil {
+			t.Fatalf("message %d: %v", n, err)
+		}
+	}
+	writing := func() bool {
+		p.out.mu.Lock()
+		defer p.out.mu.Unlock()
+		return p.out.writing
+	}
+	for !writing() {
+		notify(big) // until the buffers of the kernel are full
+	}
+	for range 20 {
+		notify("small")
+	}
+	read := 0
+	readAll := func() {
+		t.Helper()
+		for read < n {
+			read++
+			f := c.receive()
+			if f == nil || !strings.Contains(string(f.payload), fmt.Sprintf(`"m%d"`, read)) {
+				t.Fatalf("message %d is %.80v", read, f)
+			}
+		}
+	}
+	readAll()
+	for start := time.Now(); time.Since(start) < timeout+timeout/5; readAll() {
+		notify("later")
+	}
+	p.out.writers.Wait()
+	for range 100 {
+		notify("at once")
+		if writing() {
+			t.Fatal("a goroutine writes what the socket takes")
+		}
+	}
+	readAll()
+}
+
 // A device that sends without reading must still get the close frame: no reset
 // may overtake it.
 func TestCloseFrameSurvivesWhatIsUnread(t *testing.T) {

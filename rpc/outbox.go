@@ -16,10 +16,12 @@ var ErrClosed = errors.New("rpc: connection closed")
 var errOutboxFull = errors.New("rpc: too much is waiting to be written")
 
 // outbox is what waits to be written, bounded in bytes. Nobody who puts
-// something in ever waits for the network: a goroutine writes, and exists only
-// while there is something to write. It is the only writer of the connection.
+// something in ever waits for the network. What the socket takes at once is
+// written where it is put in; otherwise a goroutine writes, and exists only while
+// there is something to write. There is one writer of the connection at a time.
 type outbox struct {
 	ws      *websocket.Conn
+	conn    *frameConn
 	max     int
 	timeout time.Duration      // for each write
 	sent    func()             // the close frame was written
@@ -30,7 +32,7 @@ type outbox struct {
 	bytes   int
 	pong    []byte // the answer to the newest ping; nil: none
 	closed  bool   // nothing more is accepted
-	writing bool   // the goroutine exists
+	writing bool   // there is a writer
 	writers sync.WaitGroup
 }
 
@@ -50,7 +52,16 @@ func (o *outbox) push(data []byte) error {
 		o.closed = true
 		return errOutboxFull
 	}
-	o.put(frame{websocket.TextMessage, data})
+	f := frame{websocket.TextMessage, data}
+	if o.writing || o.conn.direct == nil {
+		o.put(f)
+		return nil
+	}
+	o.bytes += len(data)
+	o.begin()
+	o.mu.Unlock()
+	o.writeNow(f)
+	o.mu.Lock()
 	return nil
 }
 
@@ -101,25 +112,60 @@ func (o *outbox) put(f frame) {
 // start needs the lock.
 func (o *outbox) start() {
 	if !o.writing {
-		o.writing = true
-		o.writers.Add(1)
+		o.begin()
 		go o.write() // not writers.Go: this is the way of every answer, and it allocates
 	}
 }
 
+// begin needs the lock. Who calls it is the writer then.
+func (o *outbox) begin() {
+	o.writing = true
+	o.writers.Add(1)
+}
+
+// writeNow writes without waiting. What the socket does not take is left to the
+// goroutine, and so is what was put in meanwhile.
+func (o *outbox) writeNow(f frame) {
+	o.conn.now = true
+	err := o.writeFrame(f)
+	o.conn.now = false
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch {
+	case err != nil:
+		go o.fail(err)
+	case len(o.conn.rest) > 0 || len(o.waiting) > 0 || o.pong != nil:
+		go o.write()
+	default:
+		o.writing = false
+		o.writers.Done()
+	}
+}
+
+// fail is the goroutine's end after an error: writing stays set, and nothing is
+// ever written again.
+func (o *outbox) fail(err error) {
+	defer o.writers.Done()
+	o.failed(err)
+}
+
 // write is the goroutine.
 func (o *outbox) write() {
-	defer o.writers.Done()
+	if err := o.conn.writeRest(o.timeout); err != nil {
+		o.fail(err)
+		return
+	}
 	var batch []frame
 	for {
 		var more bool
 		if batch, more = o.take(batch); !more {
+			o.writers.Done()
 			return
 		}
 		for i, f := range batch {
 			if err := o.writeFrame(f); err != nil {
-				o.failed(err)
-				return // writing stays set: nothing is ever written again
+				o.fail(err)
+				return
 			}
 			batch[i] = frame{}
 		}
@@ -137,6 +183,9 @@ func (o *outbox) take(batch []frame) (next []frame, more bool) {
 		o.pong = nil
 	}
 	if len(next) == 0 {
+		if o.conn.direct != nil {
+			o.conn.SetWriteDeadline(time.Time{}) //nolint:errcheck // one that has passed would keep all from it
+		}
 		o.writing = false
 		o.waiting = keep(next, batch)
 		return nil, false

@@ -74,7 +74,7 @@ func serveEcho(t testing.TB) *site {
 // serveBench starts the service, on a disk.
 func serveBench(t testing.TB, args ...string) *site {
 	t.Helper()
-	s := serveWith(t, t.TempDir(), "", args...)
+	s := serveWith(t, t.TempDir(), "", append(args, "--key-rate", "0")...)
 	s.api.address = s.address
 	return s
 }
