@@ -100,7 +100,7 @@ func BenchmarkDeviceQueryAll(b *testing.B) {
 				}
 				b.ReportMetric(float64(best.Microseconds())/1000, "best-ms") // of a busy machine's
 				b.ReportMetric(float64(shown), "shown")
-				at, err := placeOf(reader{ctx: b.Context(), db: s.engine.read}, c.filter.Name)
+				at, err := placeOf(reader{b.Context(), s.engine}, c.filter.Name)
 				must(b, err)
 				q, id := listed(c.scope, c.filter, at, deviceColumns)
 				must(b, order{kind: 'd', id: id}.after(q, ""))

@@ -139,7 +139,7 @@ func TestNames_PagedMeanwhile(t *testing.T) {
 	each(t, func(t *testing.T) {
 		s := open(t, Options{})
 		fleetOf(t, s, 1000, 1000+namesPage-2) // one less than a page
-		r := reader{ctx: t.Context(), db: s.engine.read}
+		r := reader{t.Context(), s.engine}
 		at, err := placeOf(r, "press 1001")
 		must(t, err)
 		equal(t, "pages", len(at.pages), 0)
@@ -164,7 +164,7 @@ func TestNames_FewPages(t *testing.T) {
 			if page < fewPages {
 				continue
 			}
-			at, err := placeOf(reader{ctx: t.Context(), db: s.engine.read}, "press")
+			at, err := placeOf(reader{t.Context(), s.engine}, "press")
 			must(t, err)
 			equal(t, "narrowed", at != nil, page == fewPages)
 		}

@@ -27,7 +27,8 @@ type engine struct {
 	goose   []goose.ProviderOption // more of the engine's own
 	// local is an engine in this process: it always answers, and wants its
 	// statements closed before their connection.
-	local bool
+	local    bool
+	prepared statements // of the readers, where local
 	// text is a statement in the form that the engine likes best.
 	text func(string) string
 	// anew comes before the values of a query that is to be planned for them, and not once for all.
@@ -101,7 +102,7 @@ func (e *engine) ping(ctx context.Context) error {
 }
 
 func (e *engine) close() error {
-	err := errors.Join(e.read.Close(), e.steps.Close(), e.write.Close())
+	err := errors.Join(e.prepared.close(), e.read.Close(), e.steps.Close(), e.write.Close())
 	if e.hold != nil { // the last: whoever waits for the name finds all written
 		e.hold.release()
 		err = errors.Join(err, e.hold.db.Close())

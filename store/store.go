@@ -110,21 +110,28 @@ type querier interface {
 
 // reader is a querier of committed data for one call.
 type reader struct {
-	ctx  context.Context
-	db   *sql.DB
-	anew []any // see engine
+	ctx    context.Context
+	engine *engine
 }
 
 func (r reader) row(text string, args ...any) scanner {
-	return r.db.QueryRowContext(r.ctx, text, storable(args)...)
+	if r.engine.local {
+		switch st, err := r.engine.prepared.of(r.ctx, r.engine.read, text); {
+		case err != nil:
+			return unread{err}
+		case st != nil:
+			return st.QueryRowContext(r.ctx, storable(args)...)
+		}
+	}
+	return r.engine.read.QueryRowContext(r.ctx, text, storable(args)...)
 }
 
 func (r reader) rows(text string, args ...any) (*sql.Rows, error) {
-	return r.db.QueryContext(r.ctx, text, storable(args)...)
+	return r.engine.read.QueryContext(r.ctx, text, storable(args)...)
 }
 
 func (r reader) page(text string, args ...any) (*sql.Rows, error) {
-	return r.rows(text, slices.Concat(r.anew, args)...)
+	return r.rows(text, slices.Concat(r.engine.anew, args)...)
 }
 
 // read runs fn on committed data. A read may be repeated; a fail-over leaves
@@ -133,7 +140,7 @@ func read[T any](ctx context.Context, s *Store, fn func(querier) (T, error)) (v 
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	for range readers + 1 {
-		v, err = fn(reader{ctx, s.engine.read, s.engine.anew})
+		v, err = fn(reader{ctx, s.engine})
 		if faultOf(err) != passing {
 			break
 		}

@@ -29,15 +29,15 @@ const (
 // BenchmarkMemory is the resident memory for each connection, of the service and
 // of the floor: idle, and after the messages of five minutes at the contract's
 // cadence. Both processes run with the settings of the runtime that they have in
-// the field: GOGC 25 for the service, which sets it, 100 for the floor, and no limit of memory.
+// the field: GOGC 25 for the service, which sets it once it has come up, 100 for the floor, and no limit of memory.
 func BenchmarkMemory(b *testing.B) {
 	var least weight
 	b.Run("floor", func(b *testing.B) {
-		least = serveEcho(b).weigh(b, *sockets)
+		least = serveEcho(b).weigh(b, *sockets, time.Now())
 		least.report(b)
 	})
 	b.Run("whole", func(b *testing.B) {
-		w := serveBench(b).weigh(b, *sockets)
+		w := serveBench(b).weigh(b, *sockets, time.Now().Add(gcAfter+2*time.Second))
 		w.report(b)
 		if least == (weight{}) { // it was not asked for
 			return
@@ -62,8 +62,8 @@ func (w weight) report(b *testing.B) {
 }
 
 // weigh measures a process with n connections, each of which has sent a ping
-// before, beside what it held with none.
-func (s *site) weigh(b *testing.B, n int) (w weight) {
+// before, beside what it held with none. It has come up at a time.
+func (s *site) weigh(b *testing.B, n int, up time.Time) (w weight) {
 	devices := s.devices(n)
 	empty := s.footprint().resident
 	share := func(kib int) float64 { return float64(kib-empty) / float64(n) }
@@ -82,7 +82,9 @@ func (s *site) weigh(b *testing.B, n int) (w weight) {
 			lively()
 		}
 	}
-	lively()
+	for lively(); time.Now().Before(up); lively() {
+		time.Sleep(min(time.Until(up), schema.PingInterval/2))
+	}
 	w.idle = share(s.resident())
 	w.idleLeast = share(s.footprint().resident)
 	b.ResetTimer()

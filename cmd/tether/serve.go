@@ -62,7 +62,7 @@ func (c *serveCmd) Run(ctx context.Context, s streams) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	collectOften()
+	defer collectOften()()
 	hurry, stop := secondSignal()
 	defer stop()
 	return inTime(ctx, stopTime, func() error { return c.serve(ctx, hurry, s) })
@@ -72,21 +72,31 @@ func (c *serveCmd) Run(ctx context.Context, s streams) error {
 // one, hundreds a second, and a kill may lose a second of them (reliability section 1).
 const linger = 50 * time.Millisecond
 
-// gcPercent is the GOGC of a service whose environment has none. What devices
-// hold is there to stay, and what their messages leave behind is little: to
-// collect sooner costs a hundredth of the time, and saves a quarter of the memory.
-const gcPercent = 25
+// gcPercent is the GOGC of a service whose environment has none, once it has come
+// up. What devices hold is there to stay, and what their messages leave behind
+// is little: to collect sooner costs a hundredth of the time, and saves a
+// quarter of the memory. A fleet that returns all at once is another matter:
+// while memory grows as fast as that, to collect so often would cost a third.
+const (
+	gcPercent = 25
+	gcAfter   = 30 * time.Second
+)
 
 // ballast counts as memory in use, and is never touched, so that no page of it
 // is there: with few devices a quarter of what they hold would be collected
 // too often.
 var ballast []byte
 
-func collectOften() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-		ballast = make([]byte, 16<<20)
+// collectOften begins to, unless stop is called before.
+func collectOften() (stop func() bool) {
+	if os.Getenv("GOGC") != "" {
+		return func() bool { return false }
 	}
+	ballast = make([]byte, 16<<20)
+	return time.AfterFunc(gcAfter, func() {
+		debug.SetGCPercent(gcPercent)
+		debug.FreeOSMemory()
+	}).Stop
 }
 
 // serve listens first: who cannot listen must not touch what is stored.
