@@ -29,8 +29,10 @@
 //   - The reader is the caller's: the one that calls Serve. The Handler and the
 //     functions given to Call run on it, in the order of receipt. While they
 //     block, nothing is read, and everything still is written.
-//   - The writer exists only while the outbox is not empty. It ends with the
-//     outbox empty, or with the socket closed; Serve waits for it.
+//   - What a socket takes at once is written by who puts it into the outbox, who
+//     never waits (direct_unix.go). The writer's goroutine exists only while
+//     something is left. It ends with the outbox empty, or with the socket closed;
+//     Serve waits for it.
 //   - The library's two end when the socket is closed by Serve or Abort.
 //   - One timer runs while a connection is closing, and closes the socket if
 //     the other side's close frame does not come. Serve stops it.
