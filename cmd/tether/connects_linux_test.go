@@ -13,7 +13,7 @@ import (
 // holds what it held after the first tenth, but for a part of its memory; and
 // a device beside them does not notice.
 func TestConnectsAndCloses(t *testing.T) {
-	s := serveIn(t, memoryDir(t))
+	s := serveLong(t, memoryDir(t))
 	s.api.address = s.address
 	beside := startControl(s.api)
 	devices := make([]credentials, 100)

@@ -19,7 +19,7 @@ func TestT17_EventReaders(t *testing.T) {
 	if os.Getenv("TETHER_SOAK") != "" {
 		events = 12_000
 	}
-	s := serve(t)
+	s := serveLong(t, t.TempDir())
 	s.register(t, "before", 100)
 	began := s.lastEvent(t)
 	before, _ := s.memory(t)

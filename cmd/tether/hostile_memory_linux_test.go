@@ -135,7 +135,7 @@ func slowSockets() int {
 // the time for a head and for a login is over; and meanwhile devices come and
 // go as ever.
 func TestT16_SlowSockets(t *testing.T) {
-	s := serveIn(t, memoryDir(t))
+	s := serveLong(t, memoryDir(t))
 	s.api.address = s.address
 	beside := startControl(s.api)
 	d := s.api.register("in between")

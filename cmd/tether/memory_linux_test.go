@@ -10,7 +10,7 @@ import (
 // TestT15_Memory: each attack on memory, by one connection alone and by many
 // at once, makes the service hold no more than the limit of each of them.
 func TestT15_Memory(t *testing.T) {
-	s := serveIn(t, memoryDir(t))
+	s := serveLong(t, memoryDir(t))
 	s.api.address = s.address
 	devices := s.api.registerMany(burdenSockets())
 	beside := startControl(s.api)

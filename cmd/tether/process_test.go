@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -213,6 +214,14 @@ func serve(t testing.TB, args ...string) *site {
 func serveIn(t testing.TB, dir string, args ...string) *site {
 	t.Helper()
 	return serveWith(t, dir, "", args...)
+}
+
+// serveLong is serveIn a folder of a service as it is once it has come up: it
+// collects garbage as it does then from the beginning.
+func serveLong(t testing.TB, dir string, args ...string) *site {
+	t.Helper()
+	t.Setenv("GOGC", strconv.Itoa(gcPercent))
+	return serveIn(t, dir, args...)
 }
 
 // serveOn is serve on a database of which there is one already.

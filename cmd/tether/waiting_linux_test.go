@@ -80,7 +80,7 @@ func TestT27_ParkedOrderCalls(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			n := parkedCalls()
-			s := serveIn(t, memoryDir(t), "--key-rate", "0", "--key-waiting", fmt.Sprint(n/2))
+			s := serveLong(t, memoryDir(t), "--key-rate", "0", "--key-waiting", fmt.Sprint(n/2))
 			s.api.address = s.address
 			client := &http.Client{Transport: &http.Transport{Protocols: new(http.Protocols)}}
 			c.speaks(client.Transport.(*http.Transport).Protocols)
