@@ -109,7 +109,10 @@ func build(c Config) *api {
 	}
 	if c.Southbound != nil {
 		a.router.Get("/ws", func(w http.ResponseWriter, r *http.Request) {
-			c.Southbound.ServeHTTP(w.(*call).ResponseWriter, r) // which takes the connection over
+			if !w.(*call).streamed {
+				w = w.(*call).ResponseWriter // which takes the connection over
+			}
+			c.Southbound.ServeHTTP(w, r)
 		})
 	}
 	return a

@@ -14,6 +14,7 @@ type call struct {
 	http.ResponseWriter
 	began    time.Time
 	status   int    // as it was answered
+	streamed bool   // over HTTP/2
 	observed string // its name for Observe; empty: it is not observed
 
 	at      *mounted
@@ -32,7 +33,7 @@ type call struct {
 // once (reliability T27), and what each of them holds meanwhile is the stack of
 // its connection's goroutine, which must not have been deep before either.
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	c := &call{api: a, ResponseWriter: w, began: time.Now(), status: http.StatusOK, caller: r.Context()}
+	c := &call{api: a, ResponseWriter: w, began: time.Now(), status: http.StatusOK, streamed: r.ProtoMajor == 2, caller: r.Context()}
 	defer c.observe()
 	if r.URL.Path == waitingPath {
 		aside(func() { a.router.ServeHTTP(c, r.WithContext(context.WithoutCancel(c.caller))) })
@@ -65,7 +66,23 @@ func aside(f func()) {
 // WriteHeader notes the status on its way.
 func (c *call) WriteHeader(status int) {
 	c.status = status
+	c.limitWrite()
 	c.ResponseWriter.WriteHeader(status)
+}
+
+// Write writes a part of the answer.
+func (c *call) Write(p []byte) (int, error) {
+	c.limitWrite()
+	return c.ResponseWriter.Write(p)
+}
+
+// limitWrite bounds how long a part of an answer waits for who does not read it
+// (T17). HTTP/1.1 hands most answers to the kernel, and is done with them; over
+// HTTP/2 the other side decides when any may be sent.
+func (c *call) limitWrite() {
+	if c.streamed {
+		_ = http.NewResponseController(c.ResponseWriter).SetWriteDeadline(time.Now().Add(schema.WriteTimeout)) // or the caller is gone
+	}
 }
 
 // Unwrap lets http.ResponseController find what is underneath.

@@ -90,9 +90,7 @@ func (c *frameConn) SetWriteDeadline(t time.Time) error {
 // writeRest writes what was kept.
 func (c *frameConn) writeRest(timeout time.Duration) error {
 	rest := c.rest
-	if c.rest = nil; len(rest) == 0 {
-		return nil
-	}
+	c.rest = nil
 	err := c.SetWriteDeadline(time.Now().Add(timeout))
 	if err == nil {
 		_, err = c.Write(rest)

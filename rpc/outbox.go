@@ -43,26 +43,32 @@ type frame struct {
 
 // push puts a text message in.
 func (o *outbox) push(data []byte) error {
+	f := frame{websocket.TextMessage, data}
+	now, err := o.admit(f)
+	if now {
+		o.writeNow(f)
+	}
+	return err
+}
+
+// admit puts f in, or makes the caller its writer.
+func (o *outbox) admit(f frame) (now bool, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.closed {
-		return ErrClosed
+		return false, ErrClosed
 	}
-	if o.bytes+len(data) > o.max {
+	if o.bytes+len(f.data) > o.max {
 		o.closed = true
-		return errOutboxFull
+		return false, errOutboxFull
 	}
-	f := frame{websocket.TextMessage, data}
 	if o.writing || o.conn.direct == nil {
 		o.put(f)
-		return nil
+		return false, nil
 	}
-	o.bytes += len(data)
+	o.bytes += len(f.data)
 	o.begin()
-	o.mu.Unlock()
-	o.writeNow(f)
-	o.mu.Lock()
-	return nil
+	return true, nil
 }
 
 // answerPing puts a pong in. Only the newest is kept: RFC 6455 section 5.5.3
@@ -131,6 +137,7 @@ func (o *outbox) writeNow(f frame) {
 	o.conn.now = false
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.bytes += len(o.conn.rest)
 	switch {
 	case err != nil:
 		go o.fail(err)
@@ -151,7 +158,7 @@ func (o *outbox) fail(err error) {
 
 // write is the goroutine.
 func (o *outbox) write() {
-	if err := o.conn.writeRest(o.timeout); err != nil {
+	if err := o.writeRest(); err != nil {
 		o.fail(err)
 		return
 	}
@@ -170,6 +177,19 @@ func (o *outbox) write() {
 			batch[i] = frame{}
 		}
 	}
+}
+
+// writeRest writes what the socket did not take at once.
+func (o *outbox) writeRest() error {
+	n := len(o.conn.rest)
+	if n == 0 {
+		return nil
+	}
+	err := o.conn.writeRest(o.timeout)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.bytes -= n
+	return err
 }
 
 // take swaps the frames that wait for the empty batch of those just written.

@@ -41,9 +41,17 @@ func (g *giving) Look(ctx context.Context, wake schema.Waker) bool {
 	if g.over == nil {
 		g.wake, g.over = wake, time.AfterFunc(g.patience, wake.Wake)
 	}
-	if g.look != nil {
-		g.look(g, ctx)
+	if g.look == nil {
+		return true
 	}
+	whole := false
+	defer func() {
+		if !whole { // it panicked
+			g.release()
+		}
+	}()
+	g.look(g, ctx)
+	whole = true
 	return g.look == nil
 }
 
@@ -52,12 +60,18 @@ func (g *giving) Result() (*schema.Order, error) { return g.record, g.err }
 
 func (g *giving) end(record *schema.Order, err error) {
 	g.record, g.err, g.look = record, err, nil
+	g.release()
+	if g.counted {
+		g.hub.meter.refused(record, err)
+	}
+}
+
+// release ends what would wake the caller.
+func (g *giving) release() {
 	g.over.Stop()
 	if g.leave != nil {
 		g.leave()
-	}
-	if g.counted {
-		g.hub.meter.refused(record, err)
+		g.leave = nil
 	}
 }
 

@@ -324,6 +324,26 @@ func (s *slowOrders) BeginOrder(in schema.Intent, done func(error)) {
 	time.AfterFunc(s.delay, func() { s.Orders.BeginOrder(in, done) })
 }
 
+// TestF54_PanicOverAnOrder: who waits for an order that a panic came over is told
+// with the session's end, also if his patience is over.
+func TestF54_PanicOverAnOrder(t *testing.T) {
+	for _, patience := range []time.Duration{0, time.Second, schema.OrderTimeout} {
+		synctest.Test(t, func(t *testing.T) {
+			h, _ := bubble(t, func(c *Config) { c.Orders = brokenOrders{c.Orders} })
+			loggedIn(t, h, "1")
+			start := time.Now()
+			_, err := schema.Follow(t.Context(), h.GiveOrder(ask(blink("1", "o1"), patience)), schema.NewWaker())
+			if err == nil || time.Since(start) > 100*time.Millisecond {
+				t.Errorf("a patience of %v: told %v after %v", patience, err, time.Since(start))
+			}
+		})
+	}
+}
+
+type brokenOrders struct{ Orders }
+
+func (brokenOrders) BeginOrder(schema.Intent, func(error)) { panic("a bug") }
+
 // TestClerkTriesAgain: an outcome that could not be stored is stored when the
 // store is back; its caller was told which order to ask for.
 func TestClerkTriesAgain(t *testing.T) {

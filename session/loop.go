@@ -46,6 +46,8 @@ type Session struct {
 	lost   map[uint64]uint64 // of those given up, the peer's id: the core's number
 	armed  time.Time         // when the timer fires; zero: it is stopped
 	gauge  gauge
+
+	unanswered []*ticket // a panic came over them
 }
 
 // late is a response to a call that was given up; the loop makes it a replied.
@@ -199,6 +201,9 @@ func (s *Session) arm(timer *time.Timer) {
 func (s *Session) handle(ev event) {
 	defer func() {
 		if r := recover(); r != nil {
+			if o, ok := ev.(orderRequest); ok {
+				s.unanswered = append(s.unanswered, o.ticket)
+			}
 			s.crash(r)
 		}
 	}()
@@ -241,9 +246,15 @@ func (s *Session) sawLogin() {
 	}
 }
 
-// wakeRest tells who waits for an order that the loop has not looked at. Who
-// posts one later sees that the session is done.
+// wakeRest tells who waits for an order that the loop has not looked at, or that a
+// panic came over. Who posts one later sees that the session is done.
 func (s *Session) wakeRest() {
+	if f := s.core.slot; f != nil && f.ticket != nil {
+		f.ticket.news.Wake()
+	}
+	for _, t := range s.unanswered {
+		t.news.Wake()
+	}
 	for {
 		select {
 		case ev := <-s.mailbox:

@@ -8,12 +8,15 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/binary"
 	"encoding/pem"
+	"io"
 	"math/big"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -169,4 +172,88 @@ func TestProtocols(t *testing.T) {
 		t.Fatalf("a WebSocket: %v", err)
 	}
 	conn.Close()
+}
+
+// http2 speaks HTTP/2 by hand: after the preface come frames of a type, flags, a
+// stream and a payload.
+func (s *site) http2(t *testing.T, frames ...[]byte) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", s.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	conn.SetDeadline(time.Now().Add(time.Minute))
+	if _, err := conn.Write(slices.Concat([]byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), slices.Concat(frames...))); err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+func http2Frame(kind, flags byte, stream uint32, payload string) []byte {
+	head := binary.BigEndian.AppendUint32(nil, uint32(len(payload))<<8|uint32(kind))
+	return append(binary.BigEndian.AppendUint32(append(head, flags), stream), payload...)
+}
+
+// frameOfType reads frames to the first of a type, and returns its payload.
+func frameOfType(t *testing.T, conn net.Conn, kind byte) []byte {
+	t.Helper()
+	for {
+		var head [9]byte
+		if _, err := io.ReadFull(conn, head[:]); err != nil {
+			t.Fatalf("no frame of type %d: %v", kind, err)
+		}
+		payload := make([]byte, binary.BigEndian.Uint32(head[:4])>>8)
+		if _, err := io.ReadFull(conn, payload); err != nil {
+			t.Fatal(err)
+		}
+		if head[3] == kind {
+			return payload
+		}
+	}
+}
+
+// Types of frames of RFC 9113 section 6.
+const (
+	http2Headers  = 1
+	http2Reset    = 3
+	http2Settings = 4
+	http2GoAway   = 7
+)
+
+// TestT15_HTTP2Frame: a frame that claims more than 16 KiB is refused, before
+// anything of it is held.
+func TestT15_HTTP2Frame(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	settings := http2Frame(http2Settings, 0, 0, "")
+	for size, ended := range map[int]bool{16 << 10: false, 16<<10 + 1: true} {
+		big := http2Frame(0x77, 0, 0, strings.Repeat("x", size))
+		if ended {
+			big = big[:9]
+		}
+		conn := s.http2(t, settings, big, http2Frame(http2Headers, 5, 1, "\x82\x86\x04\x08/healthz\x41\x01t"))
+		if ended {
+			if code := frameOfType(t, conn, http2GoAway)[7]; code != 6 { // FRAME_SIZE_ERROR
+				t.Errorf("%d bytes: error %d", size, code)
+			}
+			continue
+		}
+		frameOfType(t, conn, http2Headers)
+	}
+}
+
+// TestT17_HTTP2Window: who lets no answer be sent to him holds it for ten
+// seconds, also without a key.
+func TestT17_HTTP2Window(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	noWindow := http2Frame(http2Settings, 0, 0, "\x00\x04\x00\x00\x00\x00")
+	conn := s.http2(t, noWindow, http2Frame(http2Headers, 5, 1, "\x82\x86\x04\x08/healthz\x41\x01t"))
+	start := time.Now()
+	frameOfType(t, conn, http2Headers)
+	frameOfType(t, conn, http2Reset)
+	if took := time.Since(start); took < schema.WriteTimeout-time.Second || took > 2*schema.WriteTimeout {
+		t.Errorf("reset after %v", took)
+	}
 }

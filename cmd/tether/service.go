@@ -250,12 +250,21 @@ func protocols() *http.Protocols {
 	return p
 }
 
+// http2Limits bound what a connection holds before anything is known of it: a
+// frame is held whole, and so is what has come of bodies and is not read.
+func http2Limits() *http.HTTP2Config {
+	return &http.HTTP2Config{
+		MaxConcurrentStreams: 250, MaxReadFrameSize: 16 << 10,
+		MaxReceiveBufferPerStream: 64 << 10, MaxReceiveBufferPerConnection: 256 << 10,
+	}
+}
+
 // serve answers on l until ctx ends; then it drains (stop.go). If another server has taken its place, whose devices and orders they
 // now are, it ends at once.
 func (s *service) serve(ctx context.Context, l net.Listener) error {
 	server := &http.Server{
 		Handler: s.handler, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
-		ConnContext: northapi.ConnContext, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), Protocols: protocols(),
+		ConnContext: northapi.ConnContext, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), Protocols: protocols(), HTTP2: http2Limits(),
 	}
 	failed := make(chan error, 1)
 	s.wg.Go(func() { failed <- server.Serve(&acceptor{Listener: l, s: s}) })
