@@ -61,7 +61,7 @@ func TestMutantsAreCaught(t *testing.T) {
 			overlay := seedFault(t, m.file, m.old, m.new)
 			for by, run := range map[string][]string{
 				"sequence_test.go": {"-run", "AllSequences", ".", "-depth", "4"},
-				"simulate_test.go": {"-run", "SimulatedOrders", ".", "-orders", "200000"},
+				"simulate_test.go": {"-run", "SimulatedOrders", ".", "-orders", "1000000"},
 			} {
 				args := append([]string{"test", "-vet=off", "-overlay", overlay}, run...)
 				out, err := exec.Command("go", args...).CombinedOutput()
