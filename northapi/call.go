@@ -51,7 +51,7 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // aside runs f on a goroutine of its own, whose stack is given back with it.
-// A panic of f is the caller's.
+// A panic of f is the caller's: net/http ends a connection by one.
 func aside(f func()) {
 	done := make(chan any)
 	go func() {

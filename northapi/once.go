@@ -106,6 +106,7 @@ type leader struct {
 	left   bool          // the caller has left; another goroutine goes on
 }
 
+// Look implements schema.Giving. It goes on behind the back of a caller who has left.
 func (l *leader) Look(ctx context.Context, wake schema.Waker) bool {
 	stays := context.WithoutCancel(ctx)
 	over := l.look(stays, wake)
@@ -117,6 +118,7 @@ func (l *leader) Look(ctx context.Context, wake schema.Waker) bool {
 	return over
 }
 
+// Result is what all who have joined are told.
 func (l *leader) Result() (*schema.Order, error) {
 	if l.left {
 		return nil, errGaveUp
@@ -183,6 +185,7 @@ type follower struct {
 	err      error         // without an order
 }
 
+// Look implements schema.Giving.
 func (f *follower) Look(ctx context.Context, wake schema.Waker) bool {
 	if f.order == nil && !f.led(ctx, wake) {
 		return f.err != nil
@@ -209,6 +212,7 @@ func (f *follower) led(ctx context.Context, wake schema.Waker) bool {
 	return f.order != nil
 }
 
+// Result is the record's end, or what the leader was told if there is no record.
 func (f *follower) Result() (*schema.Order, error) {
 	if f.order == nil {
 		return nil, f.err

@@ -147,6 +147,7 @@ type orderCall struct {
 	lastSeen *int64
 }
 
+// Result adds that.
 func (c orderCall) Result() (*schema.Order, error) {
 	record, err := c.Giving.Result()
 	if err != nil {

@@ -67,4 +67,5 @@ func (s *statements) close() (err error) {
 // unread is the row of a statement that could not be prepared.
 type unread struct{ err error }
 
+// Scan says why.
 func (u unread) Scan(...any) error { return u.err }
