@@ -340,6 +340,22 @@ func TestF54_PanicOverAnOrder(t *testing.T) {
 	}
 }
 
+// TestStoppingTellsWhoWaits: who waits for an order that waits itself is told of
+// it as it is, at once, when the server begins to stop.
+func TestStoppingTellsWhoWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, _ := bubble(t)
+		a := ask(blink("9", "o1"), schema.OrderTimeout)
+		a.IfOffline, a.Expires = true, time.Now().Add(time.Hour).UnixMilli()
+		start := time.Now()
+		time.AfterFunc(time.Second, func() { h.Drain(t.Context()) })
+		o, err := schema.Follow(t.Context(), h.GiveOrder(a), schema.NewWaker())
+		if err != nil || o.State != schema.OrderQueued || time.Since(start) != time.Second {
+			t.Errorf("told %+v, %v after %v", o, err, time.Since(start))
+		}
+	})
+}
+
 type brokenOrders struct{ Orders }
 
 func (brokenOrders) BeginOrder(schema.Intent, func(error)) { panic("a bug") }
