@@ -169,12 +169,16 @@ func (s *eventStream) turn(ctx context.Context) error {
 // idle waits for news, but not longer than until the next check. Under load it
 // lets some of them gather.
 func (s *eventStream) idle(ctx context.Context, news <-chan struct{}) error {
+	left := streamCheck - time.Since(s.checked)
+	if left <= 0 {
+		return nil
+	}
 	select {
 	case <-news:
 		err := sleep(ctx, streamPace-time.Since(s.woken))
 		s.woken = time.Now()
 		return err
-	case <-time.After(streamCheck - time.Since(s.checked)):
+	case <-time.After(left):
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

@@ -104,7 +104,7 @@ func (c *clerk) untilExpiry() time.Duration {
 	if c.next.IsZero() {
 		return settleEvery * clerkEvery
 	}
-	return min(time.Until(c.next), settleEvery*clerkEvery)
+	return max(time.Millisecond, min(time.Until(c.next), settleEvery*clerkEvery))
 }
 
 // Run is the hub's clerk, until ctx ends: it stores outcomes that the store
@@ -115,7 +115,8 @@ func (h *Hub) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	wg.Go(func() { h.jobs.run(ctx) })
-	every, expiry := time.NewTicker(clerkEvery), time.NewTimer(0)
+	h.clerk.expire(ctx, time.Now())
+	every, expiry := time.NewTicker(clerkEvery), time.NewTimer(h.clerk.untilExpiry())
 	defer every.Stop()
 	defer expiry.Stop()
 	for n := 0; ; {

@@ -164,7 +164,7 @@ func (w *world) start() {
 	w.mu.Lock()
 	w.svc, w.listener, w.served, w.stop = svc, listener, make(chan error, 1), stop
 	w.mu.Unlock()
-	w.http = &http.Client{Transport: &http.Transport{DialContext: w.dialFrom("10.0.0.9")}}
+	w.http = &http.Client{Transport: &http.Transport{DialContext: w.dialFrom("10.0.0.9"), ExpectContinueTimeout: time.Second}}
 	go func() { w.served <- svc.serve(ctx, listener) }()
 }
 

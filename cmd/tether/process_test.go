@@ -250,7 +250,7 @@ func (s *site) begin(t testing.TB) {
 	args := append([]string{"--log-json", "serve", "--listen", s.address, "--database", s.database()}, s.args...)
 	s.process = tether(t, nil, args...)
 	s.awaitAddress(t)
-	s.api.http = &http.Client{Transport: &http.Transport{DialContext: s.dial, DisableKeepAlives: true}}
+	s.api.http = &http.Client{Transport: &http.Transport{DialContext: s.dial, DisableKeepAlives: true, ExpectContinueTimeout: time.Second}}
 }
 
 // awaitAddress waits until the process says where it serves.

@@ -198,29 +198,36 @@ func (c *on) login() {
 // serve returns when the connection is over; an error ends the program.
 func (c *on) serve(ctx context.Context) error {
 	for {
-		timer := time.NewTimer(time.Until(c.wake()))
-		select {
-		case raw, open := <-c.frames:
-			if !open {
-				timer.Stop()
-				return nil
+		if wait := time.Until(c.wake()); wait > 0 {
+			if open, err := c.await(ctx, wait); !open {
+				return err
 			}
-			c.take(raw)
-		case <-timer.C:
-			if c.tick(time.Now()) {
-				c.left = true
-				c.leave(1000)
-				return nil
-			}
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
+		} else if c.tick(time.Now()) {
+			c.left = true
+			c.leave(1000)
+			return nil
 		}
-		timer.Stop()
 		if !c.restartAt.IsZero() && !time.Now().Before(c.restartAt) {
 			c.leave(1000)
 			return errRestart
 		}
+	}
+}
+
+// await takes a frame, if one arrives in time; open is false when there is nothing more to await.
+func (c *on) await(ctx context.Context, limit time.Duration) (open bool, err error) {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case raw, open := <-c.frames:
+		if open {
+			c.take(raw)
+		}
+		return open, nil
+	case <-timer.C:
+		return true, nil
+	case <-ctx.Done():
+		return false, ctx.Err()
 	}
 }
 
