@@ -116,6 +116,8 @@ func (l *jobLedger) Order(_ context.Context, _ schema.Scope, id string) (schema.
 
 // BeginOrder takes an order once.
 func (l *jobLedger) BeginOrder(in schema.Intent, done func(error)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.order(in.Order.OrderID).OrderID != "" {
 		go done(schema.ErrOrderExists)
 		return
@@ -125,6 +127,8 @@ func (l *jobLedger) BeginOrder(in schema.Intent, done func(error)) {
 
 // EndOrder takes that nothing was sent of the claim that it is said of.
 func (l *jobLedger) EndOrder(out schema.Outcome, done func(schema.Order, error)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	o := l.order(out.OrderID)
 	if out.State == schema.OrderCancelled && o.OrderID != "" && out.Sent != *o.SentTime {
 		go done(o, nil)
