@@ -155,10 +155,9 @@ func newEnding(err error) *ending {
 }
 
 // pump takes what arrives and answers it until done says that it was what was
-// waited for. An error is errTimeUp, the ending, or the context's. Without a
-// limit it takes what has arrived already.
+// waited for. An error is errTimeUp, the ending, or the context's.
 func (s *session) pump(limit time.Duration, done func(message) bool) error {
-	timer := time.NewTimer(max(limit, time.Nanosecond))
+	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	for {
 		select {

@@ -35,7 +35,7 @@ func (w *whole) start(at moment) {
 	w.cancel = cancel
 	w.fleet.tasks.Go(func() {
 		defer w.fleet.halted()
-		timer := time.NewTimer(max(at.since(w.fleet.clock.now()), time.Nanosecond))
+		timer := time.NewTimer(at.since(w.fleet.clock.now()))
 		defer timer.Stop()
 		select {
 		case <-timer.C:
@@ -125,7 +125,7 @@ func (w *whole) endLine() {
 
 func (w *whole) carryOut(ctx context.Context, _ json.RawMessage) (any, error) {
 	takes, result := w.fleet.options.carryOut(schema.GiveOrder{})
-	timer := time.NewTimer(max(takes, time.Nanosecond))
+	timer := time.NewTimer(takes)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
