@@ -113,6 +113,9 @@ func (t *tx) rows(text string, args ...any) (*sql.Rows, error) {
 // page is rows: what a change reads has one plan.
 func (t *tx) page(text string, args ...any) (*sql.Rows, error) { return t.rows(text, args...) }
 
+// often is rows: the writer keeps every text.
+func (t *tx) often(text string, args ...any) (*sql.Rows, error) { return t.rows(text, args...) }
+
 func (t *tx) row(text string, args ...any) scanner {
 	if !t.link.local {
 		return t.sql.QueryRowContext(t.ctx, t.link.text(text), storable(args)...)

@@ -6,32 +6,6 @@ import (
 	"github.com/edgetether/tether/schema"
 )
 
-// Credential finds the device that p names, by device_id or by the pair of SN
-// and model, and what its login is checked against. An unknown device is
-// schema.ErrDeviceNotFound.
-func (s *Store) Credential(ctx context.Context, p schema.LoginParams, now int64) (schema.Credential, error) {
-	var q query
-	q.add(`SELECT device_id, enabled, credential_version, password, token, token_expires, old_token, old_token_expires
-		FROM devices WHERE `)
-	if p.DeviceID != "" {
-		q.add("device_id = ?", p.DeviceID)
-	} else {
-		q.add("sn = ? AND model = ?", p.SN, p.Model)
-	}
-	return read(ctx, s, func(r querier) (c schema.Credential, err error) {
-		var tokens [2]string
-		var expires [2]int64
-		err = r.row(q.text.String(), q.args...).Scan(&c.DeviceID, &c.Enabled, &c.Version, &c.Password,
-			&tokens[0], &expires[0], &tokens[1], &expires[1])
-		for i, hash := range tokens {
-			if hash != "" && expires[i] > now {
-				c.Tokens = append(c.Tokens, hash)
-			}
-		}
-		return one(c, err, schema.ErrDeviceNotFound)
-	})
-}
-
 // claiming is a claim, in a run, and where to leave what answers it.
 type claiming struct {
 	*result
@@ -42,7 +16,9 @@ type claiming struct {
 
 // claimable is a device as a claim finds it.
 type claimable struct {
-	schema.Device
+	deviceID string
+	enabled  bool
+	state    schema.DevState
 	owned
 }
 
@@ -95,12 +71,16 @@ func (t *tx) claim(claims []claiming) error {
 	}
 	for _, c := range claims {
 		t.result = c.result
-		if c.was.State != schema.Offline {
+		if c.was.state != schema.Offline {
 			t.disconnected(c.DeviceID, "takeover", c.was.epoch, c.Now)
 		}
 		t.loggedIn(c.Claim)
 		if c.was.update > c.was.told {
-			c.claimed.Update = updateOf(c.was.Device, c.was.update)
+			d, err := deviceIn(t, schema.Everything, c.DeviceID)
+			if err != nil {
+				return err
+			}
+			c.claimed.Update = updateOf(d, c.was.update)
 		}
 		if c.was.waited {
 			c.claimed.Waiting = new(schema.Order) // Claim reads which
@@ -114,17 +94,16 @@ func (t *tx) claim(claims []claiming) error {
 // told one thing for all of them.
 func (t *tx) admit(claims []claiming) (admitted []claiming, err error) {
 	found, err := forRows(t, "id TEXT", deviceIDs(claims),
-		"SELECT "+deviceColumns+", "+ownerColumns+" FROM given CROSS JOIN devices d WHERE d.device_id = given.id",
+		"SELECT d.device_id, d.enabled, d.state, "+ownerColumns+" FROM given CROSS JOIN devices d WHERE d.device_id = given.id",
 		func(r scanner) (c claimable, err error) {
-			c.Device, err = scanDevice(r, c.dest()...)
-			return c, err
+			return c, r.Scan(append([]any{&c.deviceID, &c.enabled, &c.state}, c.dest()...)...)
 		})
 	if err != nil {
 		return nil, err
 	}
 	devices := make(map[string]claimable, len(found))
 	for _, d := range found {
-		devices[d.DeviceID] = d
+		devices[d.deviceID] = d
 	}
 	for _, c := range claims {
 		was, known := devices[c.DeviceID]
@@ -133,7 +112,7 @@ func (t *tx) admit(claims []claiming) (admitted []claiming, err error) {
 			c.refused = schema.ErrLoginFailed
 		case was.epoch >= c.Epoch:
 			c.refused = schema.ErrFenced
-		case !was.Enabled || was.credential != c.Version:
+		case !was.enabled || was.credential != c.Version:
 			c.refused = schema.ErrLoginFailed
 		default:
 			c.was = was

@@ -59,7 +59,9 @@ func openFile(path string, n int, extra string) (*sql.DB, error) {
 // writing is for the writer: an immediate transaction takes the lock when it
 // begins, so that it cannot fail half-way for want of it; and what undoes a
 // statement of many rows that fails is kept in memory, not in a file.
-const writing = "_txlock=immediate&_pragma=temp_store(MEMORY)"
+// What is in the write-ahead log goes into the file when there are 62 MiB of it: the
+// same pages are written by one commit after the other, and go there once.
+const writing = "_txlock=immediate&_pragma=temp_store(MEMORY)&_pragma=wal_autocheckpoint(16000)"
 
 // unnamed leaves the numbers of parameters out, if they are in order. To SQLite
 // $1 is a name, and the driver asks for each parameter's name, which goes through

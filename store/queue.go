@@ -1,6 +1,7 @@
 package store
 
 import (
+	"slices"
 	"time"
 
 	"github.com/edgetether/tether/schema"
@@ -13,6 +14,7 @@ type op struct {
 	apply   func(*tx) error     // carries out a rare change by itself
 	join    func(*run, *result) // adds a frequent one to those of its kind
 	touches []string            // ids of devices and orders: joined changes that share one keep their order
+	log     string              // the device whose log gets a line of it, if that is all that it touches
 	done    func(error)         // nil: nobody waits, and the op is kept over an outage
 	counts  bool                // against Options.MaxPending
 
@@ -73,6 +75,7 @@ func (w *writer) enqueue(o *op) {
 func (w *writer) keep(o *op, device string, now int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	o.log = device
 	if w.counted >= w.limit {
 		w.dropped++
 		w.lost[device] = loss{count: w.lost[device].count + 1, last: now}
@@ -153,10 +156,8 @@ func (w *writer) next() (batch []*op, ok bool) {
 // maxBatch: the rest has its turn with the next commit. What was lost is told as soon as the database takes
 // writes, and at the end.
 func (w *writer) take() []*op {
-	all := append(w.again, w.queue...)
-	n := min(len(all), maxBatch)
-	batch := all[:n:n]
-	w.again, w.queue = nil, all[n:]
+	batch, rest := pick(append(w.again, w.queue...))
+	w.again, w.queue = nil, rest
 	for _, o := range batch {
 		w.waiters -= o.waiting()
 		if o.counts {
@@ -177,6 +178,69 @@ func (w *writer) take() []*op {
 		}
 	}
 	return batch
+}
+
+// maxAside is how much of a full batch is what waits longest, whoever waits for it.
+const maxAside = maxBatch / 8
+
+// pick cuts a batch off. If there is more than one, it is for those whom somebody
+// waits for: the logins of a fleet that returns, say, and not what it reports
+// meanwhile. What one device, or one order, is told of stays in order, and a change
+// that is carried out by itself, which may touch anything, overtakes no other:
+// lines of a log alone.
+func pick(all []*op) (batch, rest []*op) {
+	if len(all) <= maxBatch {
+		return all, nil
+	}
+	urgent, n := urgentOf(all)
+	if n > maxBatch {
+		return all[:maxBatch:maxBatch], all[maxBatch:]
+	}
+	for i, o := range all {
+		if i < len(urgent) && urgent[i] {
+			batch = append(batch, o)
+		} else if n < maxBatch {
+			batch = append(batch, o)
+			n++
+		} else {
+			rest = append(rest, o)
+		}
+	}
+	return batch, rest
+}
+
+// urgentOf says which those are that somebody waits for, as many as one batch has
+// room for, with what has to be done before them. n is their number.
+func urgentOf(all []*op) (urgent []bool, n int) {
+	touched, lone := map[string]bool{}, 0
+	for i, o := range all {
+		if o.done == nil || n == maxBatch-maxAside {
+			continue
+		}
+		n++
+		urgent = append(urgent, make([]bool, i+1-len(urgent))...)
+		urgent[i] = true
+		if o.join == nil {
+			lone = i
+		}
+		touch(touched, o)
+	}
+	for _, o := range all[:lone] {
+		touch(touched, o)
+	}
+	for i := range urgent {
+		if !urgent[i] && (touched[all[i].log] || slices.ContainsFunc(all[i].touches, func(id string) bool { return touched[id] })) {
+			urgent[i] = true
+			n++
+		}
+	}
+	return urgent, n
+}
+
+func touch(touched map[string]bool, o *op) {
+	for _, id := range o.touches {
+		touched[id] = true
+	}
 }
 
 // lostEvent is the op that tells of a loss.

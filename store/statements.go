@@ -25,7 +25,7 @@ func (s *statements) of(ctx context.Context, db *sql.DB, text string) (*sql.Stmt
 	if st != nil || !room {
 		return st, nil
 	}
-	st, err := db.PrepareContext(ctx, text)
+	st, err := db.PrepareContext(ctx, unnamed(text))
 	if err != nil {
 		return nil, err
 	}

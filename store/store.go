@@ -47,8 +47,9 @@ type Options struct {
 
 // Store is the database. Its methods may be called from any goroutine.
 type Store struct {
-	engine *engine
-	writer *writer
+	engine  *engine
+	writer  *writer
+	lookups lookups
 }
 
 // Open opens the database that url names. "sqlite:PATH" makes the folder and
@@ -106,6 +107,8 @@ type querier interface {
 	// page is rows of a query that is planned for its values: what is rare and
 	// what is common want different plans.
 	page(text string, args ...any) (*sql.Rows, error)
+	// often is rows of a text that is one of few.
+	often(text string, args ...any) (*sql.Rows, error)
 }
 
 // reader is a querier of committed data for one call.
@@ -128,6 +131,19 @@ func (r reader) row(text string, args ...any) scanner {
 
 func (r reader) rows(text string, args ...any) (*sql.Rows, error) {
 	return r.engine.read.QueryContext(r.ctx, text, storable(args)...)
+}
+
+// often is rows of one of few texts, which are kept.
+func (r reader) often(text string, args ...any) (*sql.Rows, error) {
+	if r.engine.local {
+		switch st, err := r.engine.prepared.of(r.ctx, r.engine.read, text); {
+		case err != nil:
+			return nil, err
+		case st != nil:
+			return st.QueryContext(r.ctx, storable(args)...)
+		}
+	}
+	return r.rows(text, args...)
 }
 
 func (r reader) page(text string, args ...any) (*sql.Rows, error) {

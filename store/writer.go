@@ -144,7 +144,9 @@ func (w *writer) commit(batch []*op) {
 		}
 		// Whom this woke may have the next change ready: let them have a turn
 		// first, or the next commit is of a few, and they wait for it.
-		runtime.Gosched()
+		if !w.full() {
+			runtime.Gosched()
+		}
 	case a.inDoubt:
 		w.doubt = a
 		w.hold(waitedFor(batch), a.err)
@@ -158,6 +160,13 @@ func (w *writer) commit(batch []*op) {
 			o.tell(outward(a.err))
 		}
 	}
+}
+
+// full says whether there is enough for a whole batch.
+func (w *writer) full() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.queue) >= maxBatch
 }
 
 // told gives the events of a commit to who listens.

@@ -69,7 +69,7 @@ func TestWriter_CommitsInGroups(t *testing.T) {
 	defer func() { must(t, s.Close()) }()
 	release := blocked(s)
 	before := f.begun.Load()
-	for n := range maxBatch {
+	for n := range maxBatch - 1 {
 		s.Record(note("1", n))
 	}
 	release()
