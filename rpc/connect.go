@@ -84,8 +84,22 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	boundSending(conn)
 	h.conn = newFrameConn(conn, h.o, true)
 	return h.conn, rw, nil
+}
+
+// sendBuffer is how many bytes the kernel keeps for a device that does not read.
+// Left alone it would keep megabytes for each, and none of our bounds would see them.
+const sendBuffer = 64 << 10
+
+func boundSending(conn net.Conn) {
+	if t, ok := conn.(interface{ NetConn() net.Conn }); ok { // TLS
+		conn = t.NetConn()
+	}
+	if c, ok := conn.(interface{ SetWriteBuffer(int) error }); ok {
+		_ = c.SetWriteBuffer(sendBuffer) // without it there is more, that is all
+	}
 }
 
 // Dial connects to url, ws or wss. A handshake that was refused is a

@@ -23,6 +23,7 @@ type outbox struct {
 	ws      *websocket.Conn
 	conn    *frameConn
 	max     int
+	room    *Room              // nil: of no others
 	timeout time.Duration      // for each write
 	sent    func()             // the close frame was written
 	failed  func(reason error) // a write failed: the frame boundary is lost
@@ -30,6 +31,7 @@ type outbox struct {
 	mu      sync.Mutex
 	waiting []frame
 	bytes   int
+	taken   int    // of room: bytes that the socket did not take at once
 	pong    []byte // the answer to the newest ping; nil: none
 	closed  bool   // nothing more is accepted
 	writing bool   // there is a writer
@@ -58,7 +60,7 @@ func (o *outbox) admit(f frame) (now bool, err error) {
 	if o.closed {
 		return false, ErrClosed
 	}
-	if o.bytes+len(f.data) > o.max {
+	if o.full(len(f.data)) {
 		o.closed = true
 		return false, errOutboxFull
 	}
@@ -69,6 +71,23 @@ func (o *outbox) admit(f frame) (now bool, err error) {
 	o.bytes += len(f.data)
 	o.begin()
 	return true, nil
+}
+
+// full needs the lock. It says whether n bytes are too many to wait. Of all
+// peers' room something is left for each one that has nothing waiting.
+func (o *outbox) full(n int) bool {
+	if o.bytes+n > o.max {
+		return true
+	}
+	return o.room != nil && o.bytes > 0 && o.bytes+n > o.room.most()
+}
+
+// hold needs the lock, and is for bytes that wait; those that were written are given back.
+func (o *outbox) hold(n int) {
+	if o.room != nil {
+		o.taken += n
+		o.room.taken.Add(int64(n))
+	}
 }
 
 // answerPing puts a pong in. Only the newest is kept: RFC 6455 section 5.5.3
@@ -106,12 +125,16 @@ func (o *outbox) stop() {
 	o.closed = true
 	o.mu.Unlock()
 	o.writers.Wait()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.hold(-o.taken) // what was never written
 }
 
 // put needs the lock.
 func (o *outbox) put(f frame) {
 	o.waiting = append(o.waiting, f)
 	o.bytes += len(f.data)
+	o.hold(len(f.data))
 	o.start()
 }
 
@@ -138,6 +161,7 @@ func (o *outbox) writeNow(f frame) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.bytes += len(o.conn.rest)
+	o.hold(len(o.conn.rest))
 	switch {
 	case err != nil:
 		go o.fail(err)
@@ -189,6 +213,7 @@ func (o *outbox) writeRest() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.bytes -= n
+	o.hold(-n)
 	return err
 }
 
@@ -230,6 +255,9 @@ func (o *outbox) writeFrame(f frame) error {
 	o.mu.Lock()
 	if f.kind != websocket.PongMessage {
 		o.bytes -= len(f.data)
+		if !o.conn.now { // else it never waited
+			o.hold(-len(f.data))
+		}
 	}
 	o.mu.Unlock()
 	if f.kind == websocket.CloseMessage && (err == nil || errors.Is(err, websocket.ErrCloseSent)) {

@@ -80,7 +80,7 @@ type Peer struct {
 
 func newPeer(ws *websocket.Conn, conn *frameConn, o Options) *Peer {
 	p := &Peer{o: o, ws: ws, conn: conn, done: make(chan struct{})}
-	p.out.ws, p.out.conn, p.out.max, p.out.timeout = ws, conn, o.MaxOutbox, o.WriteTimeout
+	p.out.ws, p.out.conn, p.out.max, p.out.room, p.out.timeout = ws, conn, o.MaxOutbox, o.Room, o.WriteTimeout
 	p.out.sent, p.out.failed = p.awaitClose, p.writeFailed
 	ws.SetPingHandler(p.transportPing)
 	ws.SetPongHandler(func(string) error { p.admit(); return nil })

@@ -72,6 +72,10 @@ func (h *Hub) Tell(ctx context.Context, u schema.DeviceUpdate) error {
 	return nil
 }
 
+// Failing is how many logins have failed and wait to be told so: many are a
+// flood of strangers, and a fleet that returns has next to none.
+func (h *Hub) Failing() int { return int(h.gate.failing.Load()) }
+
 func (h *Hub) isDraining() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -135,6 +139,7 @@ func (h *Hub) Close() {
 	all := h.snapshot()
 	h.mu.Unlock()
 	h.cancel()
+	h.door.close()
 	for _, s := range all {
 		s.stop(stopRequest{code: schema.CloseRestart, reason: "drain", text: retryText(comeBack())})
 	}

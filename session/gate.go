@@ -39,6 +39,7 @@ type gate struct {
 
 	checks   chan struct{} // holds a token for each check that may run at once
 	queued   atomic.Int64
+	failing  atomic.Int64 // logins that have failed, and wait to be told
 	line     comeback
 	checked  atomic.Uint64
 	refusals tally
@@ -77,7 +78,9 @@ func (g *gate) check(ctx context.Context, p schema.LoginParams, source netip.Add
 	}
 	if schema.KindOf(err) == schema.LoginFailed {
 		g.countFailure(&a)
+		g.failing.Add(1)
 		sleep(ctx, g.delay-time.Since(start))
+		g.failing.Add(-1)
 	}
 	note := g.note(ctx, &a, err)
 	return refused{deviceID: a.deviceID, err: err, note: note}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"runtime"
 	"sync"
 	"time"
 
@@ -64,6 +65,10 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// maxWaiting is how many bytes may wait for devices that do not read, all together
+// (reliability F03); beyond it each has 16 KiB.
+const maxWaiting = 128 << 20
+
 // Hub holds the sessions of this node and finds the one of a device.
 type Hub struct {
 	cfg   Config
@@ -73,7 +78,9 @@ type Hub struct {
 	meter *meter
 	born  time.Time
 	jobs  *jobs
+	room  *rpc.Room
 
+	door   *door
 	ctx    context.Context // of logins and checks of uploads; ends with Close
 	cancel context.CancelFunc
 	wg     sync.WaitGroup // every goroutine that the hub has started
@@ -110,6 +117,7 @@ func New(cfg Config) *Hub {
 	ctx, cancel := context.WithCancel(context.Background())
 	h := &Hub{
 		cfg: cfg, log: cfg.Log, gate: newGate(&cfg), clerk: newClerk(&cfg), meter: newMeter(), born: time.Now(),
+		room: rpc.NewRoom(maxWaiting), door: newDoor(runtime.GOMAXPROCS(0)),
 		ctx: ctx, cancel: cancel,
 		sessions: make(map[*Session]struct{}),
 		owners:   make(map[string]owner),
@@ -124,9 +132,11 @@ func New(cfg Config) *Hub {
 // ServeHTTP upgrades a device's connection and starts its session. It returns
 // at once: the handler's goroutine and its stack are not kept.
 func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h.door.enter()
+	defer h.door.leave()
 	c := h.meter.cell()
 	o := rpc.Options{
-		MaxMessage: schema.MaxLoginMessage, NotInBatch: []string{schema.MethodLogin}, Origins: h.cfg.Origins, Totals: &c.Totals,
+		MaxMessage: schema.MaxLoginMessage, NotInBatch: []string{schema.MethodLogin}, Origins: h.cfg.Origins, Totals: &c.Totals, Room: h.room,
 	}
 	if h.cfg.MessageRate > 0 {
 		o.Admit = rate.NewLimiter(rate.Limit(h.cfg.MessageRate), h.cfg.MessageBurst).Allow
@@ -190,6 +200,8 @@ func (h *Hub) closeEmpty() {
 // claim makes a session the owner of its device: durably in the store, then in
 // the hub, where it replaces an older one by epoch.
 func (h *Hub) claim(ctx context.Context, o owner, e claimDevice) event {
+	h.door.beginClaim()
+	defer h.door.endClaim()
 	try := h.beginClaim(e.cred.DeviceID)
 	token := h.cfg.NewToken()
 	now := time.Now()

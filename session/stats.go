@@ -35,6 +35,7 @@ type Stats struct {
 	Messages                 map[string]uint64 // received, by method
 	Malformed, Unasked       uint64            // as rpc.Stats has them
 	BytesReceived, BytesSent uint64
+	BytesWaiting             uint64 // now, for connections that take no more
 }
 
 // Observe is told how long things took. Its functions are called from many
@@ -187,7 +188,7 @@ func (h *Hub) Stats() Stats {
 		LoginsQueued: positive(h.gate.queued.Load()), LoginChecks: uint64(len(h.gate.checks)), LoginsChecked: h.gate.checked.Load(), GateRefusals: h.gate.refusals.read(),
 		Logins: make(map[string]map[string]uint64, len(loginForms)), Takeovers: m.takeovers.Load(),
 		Refusals: m.refusals.read(), MailboxFull: m.mailbox.Load(), LateResults: m.late.Load(),
-		Uploads: m.uploads.read(), Closes: m.closes.read(), RateLimited: m.flooded.Load(),
+		BytesWaiting: positive(h.room.Taken()), Uploads: m.uploads.read(), Closes: m.closes.read(), RateLimited: m.flooded.Load(),
 	}
 	for state, word := range stateWords {
 		s.Sessions[word] = positive(m.sessions[state].Load())

@@ -25,16 +25,20 @@ type acceptor struct {
 	told time.Time
 }
 
-// acceptTurn is how many connections are accepted before others have their turn:
-// of one at a time, a fleet that returns would come in at half the speed.
-const acceptTurn = 6
+// A flood of logins that fail gives way (reliability F21, T7): from so many on that
+// wait for their refusal, others have their turn after each few that are accepted.
+const (
+	acceptFailing = 100
+	acceptTurn    = 6
+)
 
-// Accept accepts. In a storm of connections the processor has more to do than it
-// can (reliability F19, F21): to be behind all that can run keeps that short, and
-// what devices say that are logged in does not wait. The storm waits in the
-// kernel, where it costs nothing.
+// Accept accepts. In a flood of strangers the processor has more to do than it
+// can: to be behind all that can run keeps that short, and what devices say that
+// are logged in does not wait. The flood waits in the kernel, where it costs
+// nothing. A fleet that returns must not, since the kernel has room for a part of
+// it, and who finds none tries again after seconds.
 func (a *acceptor) Accept() (net.Conn, error) {
-	if a.turn = (a.turn + 1) % acceptTurn; a.turn == 0 {
+	if a.turn = (a.turn + 1) % acceptTurn; a.turn == 0 && a.s.hub.Failing() >= acceptFailing {
 		runtime.Gosched()
 	}
 	c, err := a.Listener.Accept()

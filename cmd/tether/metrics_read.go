@@ -67,6 +67,8 @@ var readings = []reading{
 		kind: prometheus.CounterValue, one: func(s snapshot) float64 { return float64(s.hub.BytesReceived) }},
 	{name: "tether_sent_bytes_total", help: "Bytes sent to devices, likewise.",
 		kind: prometheus.CounterValue, one: func(s snapshot) float64 { return float64(s.hub.BytesSent) }},
+	{name: "tether_waiting_bytes", help: "Bytes that wait to be sent to devices whose connections take no more.",
+		kind: prometheus.GaugeValue, one: func(s snapshot) float64 { return float64(s.hub.BytesWaiting) }},
 	{name: "tether_connections_closed_total", help: "Connections of devices that ended, by close code; none is a connection that broke.",
 		kind: prometheus.CounterValue, label: "code", many: func(s snapshot) map[string]uint64 { return s.hub.Closes }},
 	{name: "tether_rate_limited_connections_total", help: "Of them, those of devices that sent more than --device-message-rate allows.",

@@ -78,8 +78,9 @@ const linger = 50 * time.Millisecond
 // quarter of the memory. A fleet that returns all at once is another matter:
 // while memory grows as fast as that, to collect so often would cost a third.
 const (
-	gcPercent = 25
-	gcAfter   = 30 * time.Second
+	gcPercent   = 25
+	risePercent = 200
+	gcAfter     = 30 * time.Second
 )
 
 // ballast counts as memory in use, and is never touched, so that no page of it
@@ -93,6 +94,7 @@ func collectOften() (stop func() bool) {
 		return func() bool { return false }
 	}
 	ballast = make([]byte, 16<<20)
+	debug.SetGCPercent(risePercent)
 	return time.AfterFunc(gcAfter, func() {
 		debug.SetGCPercent(gcPercent)
 		debug.FreeOSMemory()
