@@ -91,7 +91,7 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 
 // sendBuffer is how many bytes the kernel keeps for a device that does not read.
 // Left alone it would keep megabytes for each, and none of our bounds would see them.
-const sendBuffer = 64 << 10
+const sendBuffer = 32 << 10
 
 func boundSending(conn net.Conn) {
 	if t, ok := conn.(interface{ NetConn() net.Conn }); ok { // TLS

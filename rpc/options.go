@@ -16,6 +16,7 @@ type Options struct {
 	MaxMessage     int           // bytes of one message received; default schema.MaxMessage
 	MaxSent        int           // bytes of the params of a call or notification, with 256 for what is around them; likewise
 	MaxOutbox      int           // bytes waiting to be written, beyond which the peer is closed; default 1 MiB
+	PauseAt        int           // bytes waiting to be written, beyond which nothing more is read; 0: any number. Of two sides one at most may have it
 	Room           *Room         // shared with other peers, which bounds what waits of all of them; nil: MaxOutbox is all
 	MessageTimeout time.Duration // from a message's first byte to its last; default schema.MessageTimeout
 	WriteTimeout   time.Duration // for each write; default schema.WriteTimeout

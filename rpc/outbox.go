@@ -23,6 +23,7 @@ type outbox struct {
 	ws      *websocket.Conn
 	conn    *frameConn
 	max     int
+	pause   int                // Options.PauseAt
 	room    *Room              // nil: of no others
 	timeout time.Duration      // for each write
 	sent    func()             // the close frame was written
@@ -31,10 +32,12 @@ type outbox struct {
 	mu      sync.Mutex
 	waiting []frame
 	bytes   int
-	taken   int    // of room: bytes that the socket did not take at once
-	pong    []byte // the answer to the newest ping; nil: none
-	closed  bool   // nothing more is accepted
-	writing bool   // there is a writer
+	taken   int           // of room: bytes that the socket did not take at once
+	pong    []byte        // the answer to the newest ping; nil: none
+	closed  bool          // nothing more is accepted
+	failing bool          // nothing more is written
+	drained chan struct{} // closed when little waits; nil: nobody wants to know
+	writing bool          // there is a writer
 	writers sync.WaitGroup
 }
 
@@ -80,6 +83,42 @@ func (o *outbox) full(n int) bool {
 		return true
 	}
 	return o.room != nil && o.bytes > 0 && o.bytes+n > o.room.most()
+}
+
+// awaitRoom waits until little waits to be written, or nothing is written any more.
+// The reader does: who does not take answers is not to have more of them made.
+func (o *outbox) awaitRoom() {
+	for {
+		o.mu.Lock()
+		if !o.behind() {
+			o.mu.Unlock()
+			return
+		}
+		if o.drained == nil {
+			o.drained = make(chan struct{})
+		}
+		drained := o.drained
+		o.mu.Unlock()
+		<-drained
+	}
+}
+
+// behind needs the lock. Where peers have a room, it begins before that is full.
+func (o *outbox) behind() bool {
+	most := o.pause
+	if o.room != nil {
+		most = min(most, o.room.most()/roomPause)
+	}
+	return o.bytes > most && !o.failing
+}
+
+// wrote needs the lock. It is for bytes that need not wait any more.
+func (o *outbox) wrote(n int) {
+	o.bytes -= n
+	if o.drained != nil && !o.behind() {
+		close(o.drained)
+		o.drained = nil
+	}
 }
 
 // hold needs the lock, and is for bytes that wait; those that were written are given back.
@@ -177,6 +216,10 @@ func (o *outbox) writeNow(f frame) {
 // ever written again.
 func (o *outbox) fail(err error) {
 	defer o.writers.Done()
+	o.mu.Lock()
+	o.failing = true
+	o.wrote(0)
+	o.mu.Unlock()
 	o.failed(err)
 }
 
@@ -212,7 +255,7 @@ func (o *outbox) writeRest() error {
 	err := o.conn.writeRest(o.timeout)
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.bytes -= n
+	o.wrote(n)
 	o.hold(-n)
 	return err
 }
@@ -254,7 +297,7 @@ func (o *outbox) writeFrame(f frame) error {
 	err := o.ws.WriteMessage(f.kind, f.data)
 	o.mu.Lock()
 	if f.kind != websocket.PongMessage {
-		o.bytes -= len(f.data)
+		o.wrote(len(f.data))
 		if !o.conn.now { // else it never waited
 			o.hold(-len(f.data))
 		}

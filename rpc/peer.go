@@ -73,14 +73,16 @@ type Peer struct {
 
 	mu       sync.Mutex
 	end      End
-	hangup   *time.Timer // closes the socket if the other side's close frame does not come
-	inFlight []*Request  // not yet answered
+	hangup   *time.Timer   // closes the socket if the other side's close frame does not come
+	inFlight []*Request    // not yet answered
+	answered chan struct{} // closed when few are, or the end has a cause; nil: nobody wants to know
 	calls    callTable
 }
 
 func newPeer(ws *websocket.Conn, conn *frameConn, o Options) *Peer {
 	p := &Peer{o: o, ws: ws, conn: conn, done: make(chan struct{})}
-	p.out.ws, p.out.conn, p.out.max, p.out.room, p.out.timeout = ws, conn, o.MaxOutbox, o.Room, o.WriteTimeout
+	p.out.ws, p.out.conn, p.out.timeout = ws, conn, o.WriteTimeout
+	p.out.max, p.out.pause, p.out.room = o.MaxOutbox, o.PauseAt, o.Room
 	p.out.sent, p.out.failed = p.awaitClose, p.writeFailed
 	ws.SetPingHandler(p.transportPing)
 	ws.SetPongHandler(func(string) error { p.admit(); return nil })
@@ -106,6 +108,10 @@ func (p *Peer) Serve(h Handler) End {
 // readMessages hands over one message after the other until reading fails.
 func (p *Peer) readMessages(h Handler) error {
 	for {
+		if p.o.PauseAt > 0 {
+			p.awaitAnswers()
+			p.out.awaitRoom()
+		}
 		_, r, err := p.ws.NextReader()
 		if err != nil {
 			return err
@@ -188,6 +194,7 @@ func (p *Peer) settle(e End) {
 	if p.end.Reason == "" {
 		p.end = e
 		p.closing.Store(true)
+		p.tellReader()
 	}
 }
 

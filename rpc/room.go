@@ -14,7 +14,8 @@ type Room struct {
 
 const (
 	roomShare = 64       // of what is free, that one peer may have waiting
-	roomLeast = 16 << 10 // bytes that it may have in any case
+	roomLeast = 64 << 10 // bytes that it may have in any case
+	roomPause = 8        // of that, from which on a peer with PauseAt is not read
 )
 
 // NewRoom makes a room for size bytes.

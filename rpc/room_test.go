@@ -2,10 +2,13 @@ package rpc
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/edgetether/tether/schema"
 )
 
 // TestF03_ManyShareARoom: what waits for a hundred peers that do not read is
@@ -78,4 +81,49 @@ func TestF03_RoomIsGivenBack(t *testing.T) {
 	if n := room.Taken(); n != 0 {
 		t.Errorf("%d bytes are taken of an empty room", n)
 	}
+}
+
+// TestF03_DeafPeerIsNotHeard: who does not read is not listened to, so that no
+// answers are made for it; what it has said is answered when it reads again.
+func TestF03_DeafPeerIsNotHeard(t *testing.T) {
+	const pause, asked = 10_000, 50
+	heard := 0
+	h := handler{request: func(r *Request) {
+		heard++
+		r.Reply(strings.Repeat("x", 3000))
+	}}
+	bubble(t, Options{PauseAt: pause}, h, func(s *served) {
+		heard = 0
+		go func() {
+			for i := range asked {
+				s.conn.Write(frameOf(true, opText, ping(fmt.Sprint(i))))
+			}
+		}()
+		synctest.Wait()
+		if heard < 3 || heard > 5 {
+			t.Errorf("%d were heard though nothing is read", heard)
+		}
+		time.Sleep(schema.WriteTimeout - time.Second)
+		for range asked {
+			if f := s.receive(); f == nil || f.op != opText {
+				t.Fatalf("received %v", f)
+			}
+		}
+		s.conn.Write(frameOf(true, opText, ping("1")))
+		synctest.Wait()
+		if heard != asked+1 {
+			t.Errorf("%d were heard", heard)
+		}
+		s.expectEnd(0, ReasonWriteTimeout)
+	})
+}
+
+// TestF03_DeafPeerEnds: neither its own end nor ours waits for what it does not read.
+func TestF03_DeafPeerEnds(t *testing.T) {
+	bubble(t, Options{PauseAt: 100}, echo, func(s *served) {
+		go s.conn.Write(frameOf(true, opText, `{"jsonrpc":"2.0","id":1,"method":"`+strings.Repeat("x", 1000)+`"}`))
+		synctest.Wait()
+		s.peer.Abort()
+		s.expectEnd(0, ReasonClosed)
+	})
 }

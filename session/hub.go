@@ -65,9 +65,11 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// maxWaiting is how many bytes may wait for devices that do not read, all together
-// (reliability F03); beyond it each has 16 KiB.
-const maxWaiting = 128 << 20
+// How many bytes may wait for devices that do not read (reliability F03).
+const (
+	maxWaiting = 128 << 20 // for all together; beyond it each has 64 KiB
+	pauseAt    = 64 << 10  // for one, beyond which it is not listened to
+)
 
 // Hub holds the sessions of this node and finds the one of a device.
 type Hub struct {
@@ -136,7 +138,8 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer h.door.leave()
 	c := h.meter.cell()
 	o := rpc.Options{
-		MaxMessage: schema.MaxLoginMessage, NotInBatch: []string{schema.MethodLogin}, Origins: h.cfg.Origins, Totals: &c.Totals, Room: h.room,
+		MaxMessage: schema.MaxLoginMessage, NotInBatch: []string{schema.MethodLogin}, Origins: h.cfg.Origins, Totals: &c.Totals,
+		PauseAt: pauseAt, Room: h.room,
 	}
 	if h.cfg.MessageRate > 0 {
 		o.Admit = rate.NewLimiter(rate.Limit(h.cfg.MessageRate), h.cfg.MessageBurst).Allow

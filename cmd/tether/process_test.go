@@ -220,7 +220,7 @@ func serveIn(t testing.TB, dir string, args ...string) *site {
 // collects garbage as it does then from the beginning.
 func serveLong(t testing.TB, dir string, args ...string) *site {
 	t.Helper()
-	t.Setenv("GOGC", strconv.Itoa(gcPercent))
+	t.Setenv("GOGC", strconv.Itoa(gcCalm))
 	return serveIn(t, dir, args...)
 }
 

@@ -10,7 +10,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -62,7 +61,7 @@ func (c *serveCmd) Run(ctx context.Context, s streams) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	defer collectOften()()
+	defer paceCollection()()
 	hurry, stop := secondSignal()
 	defer stop()
 	return inTime(ctx, stopTime, func() error { return c.serve(ctx, hurry, s) })
@@ -71,35 +70,6 @@ func (c *serveCmd) Run(ctx context.Context, s streams) error {
 // linger is for what nobody waits for: a fleet's samples and events come one by
 // one, hundreds a second, and a kill may lose a second of them (reliability section 1).
 const linger = 50 * time.Millisecond
-
-// gcPercent is the GOGC of a service whose environment has none, once it has come
-// up. What devices hold is there to stay, and what their messages leave behind
-// is little: to collect sooner costs a hundredth of the time, and saves a
-// quarter of the memory. A fleet that returns all at once is another matter:
-// while memory grows as fast as that, to collect so often would cost a third.
-const (
-	gcPercent   = 25
-	risePercent = 200
-	gcAfter     = 30 * time.Second
-)
-
-// ballast counts as memory in use, and is never touched, so that no page of it
-// is there: with few devices a quarter of what they hold would be collected
-// too often.
-var ballast []byte
-
-// collectOften begins to, unless stop is called before.
-func collectOften() (stop func() bool) {
-	if os.Getenv("GOGC") != "" {
-		return func() bool { return false }
-	}
-	ballast = make([]byte, 16<<20)
-	debug.SetGCPercent(risePercent)
-	return time.AfterFunc(gcAfter, func() {
-		debug.SetGCPercent(gcPercent)
-		debug.FreeOSMemory()
-	}).Stop
-}
 
 // serve listens first: who cannot listen must not touch what is stored.
 func (c *serveCmd) serve(ctx, hurry context.Context, s streams) error {
