@@ -72,9 +72,9 @@ func (h *Hub) Tell(ctx context.Context, u schema.DeviceUpdate) error {
 	return nil
 }
 
-// Failing is how many logins have failed and wait to be told so: many are a
-// flood of strangers, and a fleet that returns has next to none.
-func (h *Hub) Failing() int { return int(h.gate.failing.Load()) }
+// Crowded says that a flood of strangers is at the door, and that no more
+// connections should be accepted for now. A fleet that returns is none.
+func (h *Hub) Crowded() bool { return h.door.crowded() }
 
 func (h *Hub) isDraining() bool {
 	h.mu.Lock()

@@ -1,17 +1,37 @@
 package session
 
-import "sync"
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
 
-// maxClaims is how many logins may wait for the store before no further connection
-// is taken: two of its batches. That keeps it busy, and more would but take the
-// processor from it: what has to be done for a fleet that returns is done in the
-// order in which it ends (reliability F19, F20).
-const maxClaims = 2048
+	"golang.org/x/time/rate"
+)
+
+const (
+	// maxClaims is how many logins may wait for the store before no further
+	// connection is taken: two of its batches. That keeps it busy, and more would but
+	// take the processor from it: what has to be done for a fleet that returns is done
+	// in the order in which it ends (reliability F19, F20).
+	maxClaims = 2048
+	// More logins a second than that which fail or are held back are a flood of
+	// strangers, and while it lasts connections are taken at a rate that leaves the processors time for who
+	// is logged in (F21, T7). Likewise a second and processor.
+	floodFailing = 400
+	floodRate    = 500
+	floodLasts   = 2 * time.Second // after the last failure beyond the rate
+	floodCrowd   = 256             // connections at the door, from which on none should be accepted
+)
 
 // door is where connections come in: as many at a time as there are processors,
 // so that what can run stays short, and whoever is inside is not kept waiting.
 type door struct {
-	turns chan struct{} // a token for each connection that is being taken
+	turns   chan struct{} // a token for each connection that is being taken
+	waiting atomic.Int64  // for a turn
+	usual   *rate.Limiter // of failures
+	slow    *rate.Limiter // of connections, in a flood
+	flood   atomic.Int64  // until when there is one, in Unix milliseconds
 
 	mu     sync.Mutex
 	fewer  sync.Cond // claims are, or the door is open to all
@@ -20,14 +40,23 @@ type door struct {
 }
 
 func newDoor(turns int) *door {
-	d := &door{turns: make(chan struct{}, turns)}
+	d := &door{
+		turns: make(chan struct{}, turns),
+		usual: rate.NewLimiter(rate.Limit(turns*floodFailing), turns*floodFailing),
+		slow:  rate.NewLimiter(rate.Limit(turns*floodRate), 1),
+	}
 	d.fewer.L = &d.mu
 	return d
 }
 
-// enter waits for a turn, which leave ends.
-func (d *door) enter() {
+// enter waits for a turn, which leave ends. Who has left meanwhile is let in as well.
+func (d *door) enter(ctx context.Context) {
+	d.waiting.Add(1)
 	d.turns <- struct{}{}
+	d.waiting.Add(-1)
+	if d.flooded() {
+		_ = d.slow.Wait(ctx)
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for d.claims >= maxClaims && !d.closed {
@@ -36,6 +65,18 @@ func (d *door) enter() {
 }
 
 func (d *door) leave() { <-d.turns }
+
+// failed notes a login that has, or was held back.
+func (d *door) failed() {
+	if !d.usual.Allow() {
+		d.flood.Store(time.Now().Add(floodLasts).UnixMilli())
+	}
+}
+
+func (d *door) flooded() bool { return time.Now().UnixMilli() < d.flood.Load() }
+
+// crowded says whether those who come had better wait where it costs nothing.
+func (d *door) crowded() bool { return d.flooded() && d.waiting.Load() >= floodCrowd }
 
 // beginClaim and endClaim count those that wait for the store.
 func (d *door) beginClaim() {

@@ -1,9 +1,11 @@
 package session
 
 import (
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // TestF20_Door: no more connections are taken at once than there are turns, and
@@ -15,7 +17,7 @@ func TestF20_Door(t *testing.T) {
 		come := func() (leave func()) {
 			out := make(chan struct{})
 			go func() {
-				d.enter()
+				d.enter(t.Context())
 				inside.Add(1)
 				<-out
 				d.leave()
@@ -52,4 +54,38 @@ func TestF20_Door(t *testing.T) {
 		d.close()
 		are(8)
 	})
+}
+
+// TestF21_Door: in a flood of failed logins connections are taken at a steady rate,
+// and no more are to be accepted while many wait; without one all are let in.
+func TestF21_Door(t *testing.T) {
+	const processors = 2
+	const come = 2 * floodRate * processors
+	for failed, want := range map[int]time.Duration{floodFailing * processors: 0, floodFailing*processors + 1: floodLasts} {
+		synctest.Test(t, func(t *testing.T) {
+			d := newDoor(processors)
+			for range failed {
+				d.failed()
+			}
+			start := time.Now()
+			var wg sync.WaitGroup
+			for range come {
+				wg.Go(func() {
+					d.enter(t.Context())
+					d.leave()
+				})
+			}
+			synctest.Wait()
+			if flood := want > 0; d.crowded() != flood {
+				t.Errorf("%d have failed, and crowded is %v", failed, d.crowded())
+			}
+			wg.Wait()
+			if d.crowded() {
+				t.Error("crowded by nobody")
+			}
+			if took := time.Since(start); took > want || took < want-10*time.Millisecond {
+				t.Errorf("%d have failed, and %d were let in after %v", failed, come, took)
+			}
+		})
+	}
 }

@@ -34,12 +34,12 @@ const (
 type gate struct {
 	logins Logins
 	verify func(schema.Credential, schema.LoginParams) bool
+	failed func() // is told of each login that failed, or was held back because others had, or for want of room
 	cheap  func(secret string) bool
 	delay  time.Duration // from a login's receipt to its refusal, the same for all (T10)
 
 	checks   chan struct{} // holds a token for each check that may run at once
 	queued   atomic.Int64
-	failing  atomic.Int64 // logins that have failed, and wait to be told
 	line     comeback
 	checked  atomic.Uint64
 	refusals tally
@@ -61,7 +61,7 @@ func newGate(cfg *Config) *gate {
 	checks := max(1, runtime.GOMAXPROCS(0)-1)
 	return &gate{
 		logins: cfg.Logins, verify: cfg.Verify, cheap: cfg.Cheap, delay: cfg.RefusalDelay,
-		checks: make(chan struct{}, checks), line: comeback{pace: usualCheck / time.Duration(checks)}, seed: maphash.MakeSeed(),
+		failed: func() {}, checks: make(chan struct{}, checks), line: comeback{pace: usualCheck / time.Duration(checks)}, seed: maphash.MakeSeed(),
 		refusals: newTally("queue_full", "source", "device", "store_unavailable", "stopping"),
 	}
 }
@@ -78,9 +78,8 @@ func (g *gate) check(ctx context.Context, p schema.LoginParams, source netip.Add
 	}
 	if schema.KindOf(err) == schema.LoginFailed {
 		g.countFailure(&a)
-		g.failing.Add(1)
+		g.failed()
 		sleep(ctx, g.delay-time.Since(start))
-		g.failing.Add(-1)
 	}
 	note := g.note(ctx, &a, err)
 	return refused{deviceID: a.deviceID, err: err, note: note}
@@ -151,6 +150,7 @@ func (g *gate) admit(a *attempt) error {
 	now := time.Now()
 	if wait := g.sourceLimit(a.source).wait(now); wait > 0 {
 		g.refusals.add("source")
+		g.failed()
 		return overloaded(wait)
 	}
 	if right, _ := g.known.get(pair{a.device, a.source}); right {
@@ -158,6 +158,7 @@ func (g *gate) admit(a *attempt) error {
 	}
 	if wait := g.share(a).wait(now); wait > 0 {
 		g.refusals.add("device")
+		g.failed()
 		return overloaded(wait)
 	}
 	return nil
@@ -187,6 +188,7 @@ func (g *gate) queue(ctx context.Context) (release func(), err error) {
 	if n := g.queued.Add(1); n > maxQueue {
 		g.queued.Add(-1)
 		g.refusals.add("queue_full")
+		g.failed()
 		return nil, overloaded(g.line.after(time.Now()))
 	}
 	defer g.queued.Add(-1)

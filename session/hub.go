@@ -119,8 +119,8 @@ func New(cfg Config) *Hub {
 	ctx, cancel := context.WithCancel(context.Background())
 	h := &Hub{
 		cfg: cfg, log: cfg.Log, gate: newGate(&cfg), clerk: newClerk(&cfg), meter: newMeter(), born: time.Now(),
-		room: rpc.NewRoom(maxWaiting), door: newDoor(runtime.GOMAXPROCS(0)),
-		ctx: ctx, cancel: cancel,
+		room: rpc.NewRoom(maxWaiting),
+		ctx:  ctx, cancel: cancel,
 		sessions: make(map[*Session]struct{}),
 		owners:   make(map[string]owner),
 		claims:   make(map[*claimTry]struct{}),
@@ -128,13 +128,15 @@ func New(cfg Config) *Hub {
 		stopping: make(chan struct{}),
 	}
 	h.jobs = newJobs(h)
+	h.door = newDoor(runtime.GOMAXPROCS(0))
+	h.gate.failed = h.door.failed
 	return h
 }
 
 // ServeHTTP upgrades a device's connection and starts its session. It returns
 // at once: the handler's goroutine and its stack are not kept.
 func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	h.door.enter()
+	h.door.enter(r.Context())
 	defer h.door.leave()
 	c := h.meter.cell()
 	o := rpc.Options{

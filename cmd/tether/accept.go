@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"net"
-	"runtime"
 	"sync"
 	"time"
 )
@@ -19,27 +18,23 @@ type acceptor struct {
 	net.Listener
 	s *service
 
-	turn int // of Accept alone
-
 	mu   sync.Mutex
 	told time.Time
 }
 
-// A flood of logins that fail gives way (reliability F21, T7): from so many on that
-// wait for their refusal, others have their turn after each few that are accepted.
+// How long an accept is put off at most while strangers crowd the door (reliability F21, T7).
 const (
-	acceptFailing = 100
-	acceptTurn    = 6
+	acceptPause = 10 * time.Millisecond
+	acceptLook  = time.Millisecond
 )
 
-// Accept accepts. In a flood of strangers the processor has more to do than it
-// can: to be behind all that can run keeps that short, and what devices say that
-// are logged in does not wait. The flood waits in the kernel, where it costs
-// nothing. A fleet that returns must not, since the kernel has room for a part of
-// it, and who finds none tries again after seconds.
+// Accept accepts. A flood of strangers could keep the processor from what devices
+// say that are logged in: it waits in the kernel, where it costs nothing. A fleet
+// that returns must not, since the kernel has room for a part of it, and who finds
+// none tries again after seconds.
 func (a *acceptor) Accept() (net.Conn, error) {
-	if a.turn = (a.turn + 1) % acceptTurn; a.turn == 0 && a.s.hub.Failing() >= acceptFailing {
-		runtime.Gosched()
+	for put := time.Duration(0); put < acceptPause && a.s.hub.Crowded(); put += acceptLook {
+		time.Sleep(acceptLook)
 	}
 	c, err := a.Listener.Accept()
 	if err != nil && !errors.Is(err, net.ErrClosed) {
