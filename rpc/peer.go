@@ -73,9 +73,8 @@ type Peer struct {
 
 	mu       sync.Mutex
 	end      End
-	hangup   *time.Timer   // closes the socket if the other side's close frame does not come
-	inFlight []*Request    // not yet answered
-	answered chan struct{} // closed when few are, or the end has a cause; nil: nobody wants to know
+	hangup   *time.Timer // closes the socket if the other side's close frame does not come
+	inFlight []*Request  // not yet answered
 	calls    callTable
 }
 
@@ -109,7 +108,6 @@ func (p *Peer) Serve(h Handler) End {
 func (p *Peer) readMessages(h Handler) error {
 	for {
 		if p.o.PauseAt > 0 {
-			p.awaitAnswers()
 			p.out.awaitRoom()
 		}
 		_, r, err := p.ws.NextReader()
@@ -194,7 +192,6 @@ func (p *Peer) settle(e End) {
 	if p.end.Reason == "" {
 		p.end = e
 		p.closing.Store(true)
-		p.tellReader()
 	}
 }
 

@@ -102,33 +102,6 @@ func (p *Peer) beginRequest(r *Request) bool {
 	return true
 }
 
-// unanswered is how many requests of a side that is paused may be in flight before
-// nothing more is read: their answers are to come yet (Options.PauseAt).
-const unanswered = 4
-
-// awaitAnswers waits until few requests are in flight, or the connection is to end.
-func (p *Peer) awaitAnswers() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for len(p.inFlight) >= unanswered && !p.closing.Load() {
-		if p.answered == nil {
-			p.answered = make(chan struct{})
-		}
-		answered := p.answered
-		p.mu.Unlock()
-		<-answered
-		p.mu.Lock()
-	}
-}
-
-// tellReader needs the lock.
-func (p *Peer) tellReader() {
-	if p.answered != nil {
-		close(p.answered)
-		p.answered = nil
-	}
-}
-
 // endRequest notes that r is answered, and says whether it was in flight.
 func (p *Peer) endRequest(r *Request) bool {
 	p.mu.Lock()
@@ -140,7 +113,6 @@ func (p *Peer) endRequest(r *Request) bool {
 	last := len(p.inFlight) - 1
 	p.inFlight[i], p.inFlight[last] = p.inFlight[last], nil
 	p.inFlight = p.inFlight[:last]
-	p.tellReader()
 	return true
 }
 

@@ -113,6 +113,7 @@ func (h *Hub) startDraining() []*Session {
 	if !h.draining {
 		close(h.stopping)
 		h.cfg.Waits.wakeAll()
+		h.door.close()
 	}
 	h.draining = true
 	if len(h.sessions) == 0 {
@@ -139,7 +140,6 @@ func (h *Hub) Close() {
 	all := h.snapshot()
 	h.mu.Unlock()
 	h.cancel()
-	h.door.close()
 	for _, s := range all {
 		s.stop(stopRequest{code: schema.CloseRestart, reason: "drain", text: retryText(comeBack())})
 	}

@@ -31,12 +31,12 @@ type door struct {
 	waiting atomic.Int64  // for a turn
 	usual   *rate.Limiter // of failures
 	slow    *rate.Limiter // of connections, in a flood
+	closed  atomic.Bool   // nobody is kept any more
 	flood   atomic.Int64  // until when there is one, in Unix milliseconds
 
 	mu     sync.Mutex
 	fewer  sync.Cond // claims are, or the door is open to all
 	claims int
-	closed bool // nobody is kept any more
 }
 
 func newDoor(turns int) *door {
@@ -59,7 +59,7 @@ func (d *door) enter(ctx context.Context) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for d.claims >= maxClaims && !d.closed {
+	for d.claims >= maxClaims && !d.closed.Load() {
 		d.fewer.Wait()
 	}
 }
@@ -73,7 +73,7 @@ func (d *door) failed() {
 	}
 }
 
-func (d *door) flooded() bool { return time.Now().UnixMilli() < d.flood.Load() }
+func (d *door) flooded() bool { return time.Now().UnixMilli() < d.flood.Load() && !d.closed.Load() }
 
 // crowded says whether those who come had better wait where it costs nothing.
 func (d *door) crowded() bool { return d.flooded() && d.waiting.Load() >= floodCrowd }
@@ -97,6 +97,6 @@ func (d *door) endClaim() {
 func (d *door) close() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.closed = true
+	d.closed.Store(true)
 	d.fewer.Broadcast()
 }
