@@ -1,11 +1,16 @@
 package session
 
 import (
+	"fmt"
+	"net/netip"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/edgetether/tether/schema"
 )
 
 // TestF20_Door: no more connections are taken at once than there are turns, and
@@ -87,6 +92,38 @@ func TestF21_Door(t *testing.T) {
 			if took := time.Since(start); took > want || took < want-10*time.Millisecond {
 				t.Errorf("%d have failed, and %d were let in after %v", failed, come, took)
 			}
+		})
+	}
+}
+
+// TestF21_GateTellsTheDoor: logins that fail, that are held back for it, and that
+// find no room to be checked are a flood, and those of a fleet that returns none.
+func TestF21_GateTellsTheDoor(t *testing.T) {
+	for name, c := range map[string]struct {
+		cheap    bool
+		password string
+		flood    bool
+	}{
+		"wrong secrets of ours": {true, "t-wrong", true},
+		"guessed passwords":     {false, "guess", true},
+		"right ones":            {true, "t-right", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h, _ := bubble(t, func(cfg *Config) { cfg.Cheap = func(string) bool { return c.cheap } })
+				var wg sync.WaitGroup
+				for i := range 2 * floodFailing * runtime.GOMAXPROCS(0) {
+					wg.Go(func() {
+						source := netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})
+						h.gate.check(t.Context(), schema.LoginParams{DeviceID: fmt.Sprint(i), Password: c.password}, source)
+					})
+				}
+				synctest.Wait()
+				if got := h.door.flooded(); got != c.flood {
+					t.Errorf("flooded is %v", got)
+				}
+				wg.Wait()
+			})
 		})
 	}
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"testing"
@@ -63,4 +64,16 @@ func TestLookups_Share(t *testing.T) {
 	<-looked
 	<-last.done
 	equal(t, "sizes", fmt.Sprint(sizes), fmt.Sprint([]int{1, maxRows, 1}))
+}
+
+// TestLookups_Abandoned: who has no time left is told so, though nobody answers.
+func TestLookups_Abandoned(t *testing.T) {
+	each(t, func(t *testing.T) {
+		s := open(t, Options{})
+		s.lookups.running = true // by nobody
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err := s.Credential(ctx, schema.LoginParams{DeviceID: "1"}, start)
+		wantKind(t, err, schema.StoreUnavailable, "")
+	})
 }
