@@ -33,11 +33,11 @@ const (
 func BenchmarkMemory(b *testing.B) {
 	var least weight
 	b.Run("floor", func(b *testing.B) {
-		least = serveEcho(b).weigh(b, *sockets, time.Now())
+		least = serveEcho(b).weigh(b, *sockets, 0)
 		least.report(b)
 	})
 	b.Run("whole", func(b *testing.B) {
-		w := serveBench(b).weigh(b, *sockets, time.Now().Add(gcAfter+2*time.Second))
+		w := serveBench(b).weigh(b, *sockets, gcAfter+2*gcLook)
 		w.report(b)
 		if least == (weight{}) { // it was not asked for
 			return
@@ -62,8 +62,8 @@ func (w weight) report(b *testing.B) {
 }
 
 // weigh measures a process with n connections, each of which has sent a ping
-// before, beside what it held with none. It has come up at a time.
-func (s *site) weigh(b *testing.B, n int, up time.Time) (w weight) {
+// before, beside what it held with none. The storm of their logins is to be over for a while.
+func (s *site) weigh(b *testing.B, n int, calm time.Duration) (w weight) {
 	devices := s.devices(n)
 	empty := s.footprint().resident
 	share := func(kib int) float64 { return float64(kib-empty) / float64(n) }
@@ -82,8 +82,9 @@ func (s *site) weigh(b *testing.B, n int, up time.Time) (w weight) {
 			lively()
 		}
 	}
-	for lively(); time.Now().Before(up); lively() {
-		time.Sleep(min(time.Until(up), schema.PingInterval/2))
+	joined := time.Now()
+	for lively(); time.Since(joined) < calm; lively() {
+		time.Sleep(min(calm-time.Since(joined), schema.PingInterval/2))
 	}
 	w.idle = share(s.resident())
 	w.idleLeast = share(s.footprint().resident)
