@@ -156,7 +156,11 @@ func (w *writer) next() (batch []*op, ok bool) {
 // maxBatch: the rest has its turn with the next commit. What was lost is told as soon as the database takes
 // writes, and at the end.
 func (w *writer) take() []*op {
-	batch, rest := pick(append(w.again, w.queue...))
+	choose := pick
+	if w.down != nil { // a try is as good as another
+		choose = oldest
+	}
+	batch, rest := choose(append(w.again, w.queue...))
 	w.again, w.queue = nil, rest
 	for _, o := range batch {
 		w.waiters -= o.waiting()
@@ -194,7 +198,7 @@ func pick(all []*op) (batch, rest []*op) {
 	}
 	urgent, n := urgentOf(all)
 	if n > maxBatch {
-		return all[:maxBatch:maxBatch], all[maxBatch:]
+		return oldest(all)
 	}
 	for i, o := range all {
 		if i < len(urgent) && urgent[i] {
@@ -207,6 +211,12 @@ func pick(all []*op) (batch, rest []*op) {
 		}
 	}
 	return batch, rest
+}
+
+// oldest cuts a batch off as it comes.
+func oldest(all []*op) (batch, rest []*op) {
+	n := min(len(all), maxBatch)
+	return all[:n:n], all[n:]
 }
 
 // urgentOf says which those are that somebody waits for, as many as one batch has
