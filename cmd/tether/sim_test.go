@@ -91,7 +91,7 @@ func TestSimFaults(t *testing.T) {
 		"half-open": {sim.Faults{HalfOpen: 3}, func(r *sim.Report) bool {
 			return r.ByFault >= 4 && sumOf(r.Unknown) > 0 && sumOf(r.Unknown) == r.Unknown["by a fault on purpose"]
 		}, "liveness takeover eof"},
-		"slow": {sim.Faults{Slow: 2}, func(r *sim.Report) bool { return r.ByFault >= 2 && r.Missed == 0 }, "outbox_full"},
+		"slow": {sim.Faults{Slow: 2}, func(r *sim.Report) bool { return r.ByFault >= 2 && r.Missed == 0 }, "write_timeout reset"},
 		"herd": {sim.Faults{Herd: 20 * time.Second}, func(r *sim.Report) bool {
 			return r.ByFault == 8 && r.Herd.Dropped == 8 && r.Herd.Seconds > 8 && r.Herd.Seconds < 12.2 && r.Logins["token"] == 8
 		}, "eof reset"},
