@@ -1,5 +1,5 @@
 # make demo     a server, a simulated device and some orders, on loopback
-# make test     everything that must hold, in about ten minutes on two cores
+# make test     everything that must hold, in about a quarter of an hour on two cores
 # make interop  devices on JSON-RPC libraries of others, which npm and the Go proxy give; conversations in bin/_artifacts
 # make check    what must hold before a commit: format, vet, staticcheck, test, mutants, tidy
 # make soak     the same tests many times over, and every fuzz target for a while

@@ -15,9 +15,9 @@ const (
 	// take the processor from it: what has to be done for a fleet that returns is done
 	// in the order in which it ends (reliability F19, F20).
 	maxClaims = 2048
-	// More logins a second than that which fail or are held back are a flood of
-	// strangers, and while it lasts connections are taken at a rate that leaves the processors time for who
-	// is logged in (F21, T7). Likewise a second and processor.
+	// More logins a second and processor than that which fail or are held back are a
+	// flood of strangers. While it lasts, connections are taken at a rate, likewise,
+	// that leaves the processors time for who is logged in (F21, T7).
 	floodFailing = 400
 	floodRate    = 500
 	floodLasts   = 2 * time.Second // after the last failure beyond the rate

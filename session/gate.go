@@ -34,7 +34,7 @@ const (
 type gate struct {
 	logins Logins
 	verify func(schema.Credential, schema.LoginParams) bool
-	failed func() // is told of each login that failed, or was held back because others had, or for want of room
+	failed func() // is told of each login that failed or was held back
 	cheap  func(secret string) bool
 	delay  time.Duration // from a login's receipt to its refusal, the same for all (T10)
 
@@ -149,19 +149,22 @@ func (g *gate) credential(ctx context.Context, a *attempt) (schema.Credential, e
 func (g *gate) admit(a *attempt) error {
 	now := time.Now()
 	if wait := g.sourceLimit(a.source).wait(now); wait > 0 {
-		g.refusals.add("source")
-		g.failed()
-		return overloaded(wait)
+		return g.heldBack("source", wait)
 	}
 	if right, _ := g.known.get(pair{a.device, a.source}); right {
 		return nil
 	}
 	if wait := g.share(a).wait(now); wait > 0 {
-		g.refusals.add("device")
-		g.failed()
-		return overloaded(wait)
+		return g.heldBack("device", wait)
 	}
 	return nil
+}
+
+// heldBack refuses an attempt for now: others have failed, or there is no room.
+func (g *gate) heldBack(reason string, wait time.Duration) error {
+	g.refusals.add(reason)
+	g.failed()
+	return overloaded(wait)
 }
 
 // share is the limit that an attempt at its device is admitted by.
@@ -187,9 +190,7 @@ func (g *gate) countFailure(a *attempt) {
 func (g *gate) queue(ctx context.Context) (release func(), err error) {
 	if n := g.queued.Add(1); n > maxQueue {
 		g.queued.Add(-1)
-		g.refusals.add("queue_full")
-		g.failed()
-		return nil, overloaded(g.line.after(time.Now()))
+		return nil, g.heldBack("queue_full", g.line.after(time.Now()))
 	}
 	defer g.queued.Add(-1)
 	select {

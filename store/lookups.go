@@ -14,6 +14,8 @@ type lookups struct {
 	mu      sync.Mutex
 	waiting []*lookup
 	running bool // a goroutine sees to them
+	closed  bool // nobody is answered any more
+	wg      sync.WaitGroup
 }
 
 // lookup is one login's, and what is found; found and err are set when done is closed.
@@ -68,11 +70,24 @@ func (r *loginRecord) at(now int64) schema.Credential {
 func (ls *lookups) add(l *lookup, look func([]*lookup)) {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
+	if ls.closed {
+		l.err = errClosed
+		close(l.done)
+		return
+	}
 	ls.waiting = append(ls.waiting, l)
 	if !ls.running {
 		ls.running = true
-		go ls.run(look)
+		ls.wg.Go(func() { ls.run(look) })
 	}
+}
+
+// close waits for who is being answered; a read has its time (readTimeout).
+func (ls *lookups) close() {
+	ls.mu.Lock()
+	ls.closed = true
+	ls.mu.Unlock()
+	ls.wg.Wait()
 }
 
 // run answers until nobody waits, and ends.

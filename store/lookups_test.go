@@ -77,3 +77,13 @@ func TestLookups_Abandoned(t *testing.T) {
 		wantKind(t, err, schema.StoreUnavailable, "")
 	})
 }
+
+// TestLookups_Closed: a store that is closed keeps nobody waiting.
+func TestLookups_Closed(t *testing.T) {
+	each(t, func(t *testing.T) {
+		s := open(t, Options{})
+		must(t, s.Close())
+		_, err := s.Credential(t.Context(), schema.LoginParams{DeviceID: "1"}, start)
+		wantKind(t, err, schema.StoreUnavailable, "")
+	})
+}

@@ -189,9 +189,9 @@ const maxAside = maxBatch / 8
 
 // pick cuts a batch off. If there is more than one, it is for those whom somebody
 // waits for: the logins of a fleet that returns, say, and not what it reports
-// meanwhile. What one device, or one order, is told of stays in order, and a change
-// that is carried out by itself, which may touch anything, overtakes no other:
-// lines of a log alone.
+// meanwhile. What is said of one device, or of one order, stays in order. A change
+// that is carried out by itself may touch anything: it overtakes nothing but lines
+// of logs.
 func pick(all []*op) (batch, rest []*op) {
 	if len(all) <= maxBatch {
 		return all, nil

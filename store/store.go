@@ -80,6 +80,7 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 // the database. Calls made after it fail as StoreUnavailable.
 func (s *Store) Close() error {
 	s.writer.close()
+	s.lookups.close()
 	return s.engine.close()
 }
 
@@ -118,15 +119,21 @@ type reader struct {
 }
 
 func (r reader) row(text string, args ...any) scanner {
-	if r.engine.local {
-		switch st, err := r.engine.prepared.of(r.ctx, r.engine.read, text); {
-		case err != nil:
-			return unread{err}
-		case st != nil:
-			return st.QueryRowContext(r.ctx, storable(args)...)
-		}
+	switch st, err := r.kept(text); {
+	case err != nil:
+		return unread{err}
+	case st != nil:
+		return st.QueryRowContext(r.ctx, storable(args)...)
 	}
 	return r.engine.read.QueryRowContext(r.ctx, text, storable(args)...)
+}
+
+// kept is the statement of a text; nil if it is not kept here.
+func (r reader) kept(text string) (*sql.Stmt, error) {
+	if !r.engine.local {
+		return nil, nil
+	}
+	return r.engine.prepared.of(r.ctx, r.engine.read, text)
 }
 
 func (r reader) rows(text string, args ...any) (*sql.Rows, error) {
@@ -135,13 +142,11 @@ func (r reader) rows(text string, args ...any) (*sql.Rows, error) {
 
 // often is rows of one of few texts, which are kept.
 func (r reader) often(text string, args ...any) (*sql.Rows, error) {
-	if r.engine.local {
-		switch st, err := r.engine.prepared.of(r.ctx, r.engine.read, text); {
-		case err != nil:
-			return nil, err
-		case st != nil:
-			return st.QueryContext(r.ctx, storable(args)...)
-		}
+	switch st, err := r.kept(text); {
+	case err != nil:
+		return nil, err
+	case st != nil:
+		return st.QueryContext(r.ctx, storable(args)...)
 	}
 	return r.rows(text, args...)
 }
