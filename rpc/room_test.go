@@ -21,7 +21,7 @@ func TestF03_ManyShareARoom(t *testing.T) {
 		for i := range deaf {
 			deaf[i] = servePipe(t, Options{Room: room}, echo)
 		}
-		reader := servePipe(t, Options{Room: room}, echo)
+		reader := servePipe(t, Options{Room: room}, handler{request: func(r *Request) { r.Reply(strings.Repeat("x", 2*roomLeast)) }})
 		text := strings.Repeat("x", message)
 		sent := make([]int, peers)
 		for open := peers; open > 0; {
@@ -47,6 +47,10 @@ func TestF03_ManyShareARoom(t *testing.T) {
 				t.Fatal(err)
 			}
 			reader.receive()
+		}
+		reader.send(`{"jsonrpc":"2.0","id":1,"method":"big"}`)
+		if f := reader.receive(); f == nil || len(f.payload) < 2*roomLeast {
+			t.Errorf("who has nothing waiting received %.80v", f)
 		}
 		for _, s := range deaf {
 			s.expectEnd(0, ReasonOutboxFull)
@@ -74,6 +78,10 @@ func TestF03_RoomIsGivenBack(t *testing.T) {
 	for room.Taken() > 0 {
 		c.receive()
 	}
+	p.out.writers.Wait()
+	if n := room.Taken(); n != 0 {
+		t.Errorf("%d bytes are taken though all was read", n)
+	}
 	p.Abort()
 	_, p = fill()
 	p.Abort()
@@ -84,46 +92,65 @@ func TestF03_RoomIsGivenBack(t *testing.T) {
 }
 
 // TestF03_DeafPeerIsNotHeard: who does not read is not listened to, so that no
-// answers are made for it; what it has said is answered when it reads again.
+// answers are made for it, the sooner the fuller the room is; what it has said is
+// answered when it reads again.
 func TestF03_DeafPeerIsNotHeard(t *testing.T) {
-	const pause, asked = 10_000, 50
-	heard := 0
-	h := handler{request: func(r *Request) {
-		heard++
-		r.Reply(strings.Repeat("x", 3000))
-	}}
-	bubble(t, Options{PauseAt: pause}, h, func(s *served) {
-		heard = 0
-		go func() {
-			for i := range asked {
-				s.conn.Write(frameOf(true, opText, ping(fmt.Sprint(i))))
-			}
-		}()
-		synctest.Wait()
-		if heard < 3 || heard > 5 {
-			t.Errorf("%d were heard though nothing is read", heard)
-		}
-		time.Sleep(schema.WriteTimeout - time.Second)
-		for range asked {
-			if f := s.receive(); f == nil || f.op != opText {
-				t.Fatalf("received %v", f)
-			}
-		}
-		s.conn.Write(frameOf(true, opText, ping("1")))
-		synctest.Wait()
-		if heard != asked+1 {
-			t.Errorf("%d were heard", heard)
-		}
-		s.expectEnd(0, ReasonWriteTimeout)
-	})
+	const asked = 50
+	for name, o := range map[string]Options{
+		"alone":  {PauseAt: roomLeast / roomPause},
+		"beside": {PauseAt: 1 << 20, Room: NewRoom(0)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			heard := 0
+			bubble(t, o, long(&heard), func(s *served) {
+				go func() {
+					for i := range asked {
+						s.conn.Write(frameOf(true, opText, ping(fmt.Sprint(i))))
+					}
+				}()
+				synctest.Wait()
+				if heard < 3 || heard > 5 {
+					t.Errorf("%d were heard though nothing is read", heard)
+				}
+				time.Sleep(schema.WriteTimeout - time.Second)
+				for range asked {
+					if f := s.receive(); f == nil || f.op != opText {
+						t.Fatalf("received %v", f)
+					}
+				}
+				s.conn.Write(frameOf(true, opText, ping("1")))
+				synctest.Wait()
+				if heard != asked+1 {
+					t.Errorf("%d were heard", heard)
+				}
+				s.expectEnd(0, ReasonWriteTimeout)
+			})
+		})
+	}
 }
 
 // TestF03_DeafPeerEnds: neither its own end nor ours waits for what it does not read.
 func TestF03_DeafPeerEnds(t *testing.T) {
-	bubble(t, Options{PauseAt: 100}, echo, func(s *served) {
-		go s.conn.Write(frameOf(true, opText, `{"jsonrpc":"2.0","id":1,"method":"`+strings.Repeat("x", 1000)+`"}`))
-		synctest.Wait()
-		s.peer.Abort()
-		s.expectEnd(0, ReasonClosed)
-	})
+	for reason, end := range map[string]func(s *served){
+		ReasonClosed: func(s *served) { s.peer.Abort() },
+		ReasonReset:  func(s *served) { s.conn.Close() },
+	} {
+		t.Run(reason, func(t *testing.T) {
+			heard := 0
+			bubble(t, Options{PauseAt: 100}, long(&heard), func(s *served) {
+				s.conn.Write(frameOf(true, opText, ping("1")))
+				synctest.Wait()
+				end(s)
+				s.expectEnd(0, reason)
+			})
+		})
+	}
+}
+
+// long counts requests, and has a long answer to each.
+func long(heard *int) handler {
+	return handler{request: func(r *Request) {
+		*heard++
+		r.Reply(strings.Repeat("x", 3000))
+	}}
 }

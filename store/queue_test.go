@@ -49,6 +49,18 @@ func TestPick(t *testing.T) {
 	equal(t, "batch of one device", len(batch), maxBatch)
 	inOrder(t, all, batch, rest)
 
+	for i := range all { // more wait than there is room for
+		if all[i] = waits(change(i)); i < maxBatch {
+			all[i] = line(i)
+		}
+	}
+	batch, rest = pick(all)
+	equal(t, "batch of those who wait", len(batch), maxBatch)
+	if batch[0] != all[0] || slices.IndexFunc(batch, waiting) != maxAside {
+		t.Error("what waits longest has no part of it")
+	}
+	inOrder(t, all, batch, rest)
+
 	for seed := range uint64(200) {
 		r := rand.New(rand.NewPCG(seed, 0))
 		for i := range all {

@@ -1,0 +1,109 @@
+package session
+
+import (
+	"context"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/edgetether/tether/rpc"
+	"github.com/edgetether/tether/schema"
+)
+
+// dialHub connects to a hub over a socket.
+func dialHub(t *testing.T, h *Hub) *rpc.Peer {
+	t.Helper()
+	server := httptest.NewServer(h)
+	t.Cleanup(server.Close)
+	p, err := rpc.Dial(t.Context(), "ws"+strings.TrimPrefix(server.URL, "http"), rpc.Options{})
+	if err != nil {
+		t.Error(err)
+		return nil
+	}
+	t.Cleanup(p.Abort)
+	return p
+}
+
+// TestF19_HubHasADoor: a connection waits for its turn.
+func TestF19_HubHasADoor(t *testing.T) {
+	h, _ := bubble(t)
+	for range cap(h.door.turns) {
+		h.door.enter(t.Context())
+	}
+	came := make(chan *rpc.Peer)
+	go func() { came <- dialHub(t, h) }()
+	for h.door.waiting.Load() == 0 {
+		select {
+		case <-came:
+			t.Fatal("it was taken out of turn")
+		case <-time.After(time.Millisecond):
+		}
+	}
+	h.door.leave()
+	if p := <-came; p != nil {
+		go p.Serve(&end{})
+	}
+}
+
+// TestF20_ClaimsAreCounted: from the login until the store has answered.
+func TestF20_ClaimsAreCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, l := bubble(t)
+		l.hold = make(chan struct{})
+		for _, id := range []string{"1", "2"} {
+			e := connect(t, h)
+			_, _ = e.peer.Call(schema.MethodLogin, schema.LoginParams{DeviceID: id, Password: "t-right"}, func(rpc.Response) {})
+		}
+		claims := func(want int) {
+			t.Helper()
+			synctest.Wait()
+			h.door.mu.Lock()
+			defer h.door.mu.Unlock()
+			if h.door.claims != want {
+				t.Errorf("%d claims, want %d", h.door.claims, want)
+			}
+		}
+		claims(2)
+		close(l.hold)
+		claims(0)
+	})
+}
+
+// TestF03_DeafDevice: a device that asks for more than it reads stays within its
+// share, is not closed for it, and has all answers once it reads.
+func TestF03_DeafDevice(t *testing.T) {
+	const asked = 200
+	h, _ := bubble(t, func(c *Config) { c.Settings.Discover = []byte(`{"x":"` + strings.Repeat("x", 27_000) + `"}`) })
+	p := dialHub(t, h)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	answers := make(chan rpc.Response, asked)
+	for range asked {
+		if _, err := p.Call("rpc.discover", nil, func(r rpc.Response) { answers <- r }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for h.Stats().BytesWaiting == 0 {
+		select {
+		case <-time.After(time.Millisecond):
+		case <-ctx.Done():
+			t.Fatal("nothing waits")
+		}
+	}
+	go p.Serve(&end{})
+	for n := range asked {
+		select {
+		case r := <-answers:
+			if r.Err != nil {
+				t.Fatal(r.Err)
+			}
+		case <-ctx.Done():
+			t.Fatalf("%d of %d answers", n, asked)
+		}
+	}
+	if n := h.Stats().BytesWaiting; n != 0 {
+		t.Errorf("%d bytes wait", n)
+	}
+}
