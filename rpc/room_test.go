@@ -48,6 +48,7 @@ func TestF03_ManyShareARoom(t *testing.T) {
 			}
 			reader.receive()
 		}
+		synctest.Wait() // what it has received is accounted for
 		reader.send(`{"jsonrpc":"2.0","id":1,"method":"big"}`)
 		if f := reader.receive(); f == nil || len(f.payload) < 2*roomLeast {
 			t.Errorf("who has nothing waiting received %.80v", f)
@@ -66,16 +67,20 @@ func TestF03_ManyShareARoom(t *testing.T) {
 func TestF03_RoomIsGivenBack(t *testing.T) {
 	room := NewRoom(64 << 20)
 	url, _, peers := listen(t, Options{MaxOutbox: 64 << 20, Room: room}, echo)
-	fill := func() (*served, *Peer) {
-		c := connect(t, url)
+	fill := func() (c *served, p *Peer, sent int) {
+		c = connect(t, url)
 		c.accepted()
-		p := within(t, 10*time.Second, peers)
-		for p.Notify("x", strings.Repeat("x", 100<<10)) == nil && room.Taken() < 300<<10 {
+		p = within(t, 10*time.Second, peers)
+		for room.Taken() < 300<<10 {
+			if err := p.Notify("x", strings.Repeat("x", schema.MaxMessage/2)); err != nil {
+				t.Fatal(err)
+			}
+			sent++
 		}
-		return c, p
+		return c, p, sent
 	}
-	c, p := fill()
-	for room.Taken() > 0 {
+	c, p, sent := fill()
+	for range sent {
 		c.receive()
 	}
 	p.out.writers.Wait()
@@ -83,7 +88,7 @@ func TestF03_RoomIsGivenBack(t *testing.T) {
 		t.Errorf("%d bytes are taken though all was read", n)
 	}
 	p.Abort()
-	_, p = fill()
+	_, p, _ = fill()
 	p.Abort()
 	<-p.Done()
 	if n := room.Taken(); n != 0 {
@@ -137,8 +142,10 @@ func TestF03_DeafPeerEnds(t *testing.T) {
 	} {
 		t.Run(reason, func(t *testing.T) {
 			heard := 0
-			bubble(t, Options{PauseAt: 100}, long(&heard), func(s *served) {
-				s.conn.Write(frameOf(true, opText, ping("1")))
+			bubble(t, Options{PauseAt: 5000}, long(&heard), func(s *served) {
+				for i := range 2 {
+					s.send(ping(fmt.Sprint(i)))
+				}
 				synctest.Wait()
 				end(s)
 				s.expectEnd(0, reason)
