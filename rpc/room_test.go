@@ -141,8 +141,12 @@ func TestF03_DeafPeerEnds(t *testing.T) {
 		ReasonReset:  func(s *served) { s.conn.Close() },
 	} {
 		t.Run(reason, func(t *testing.T) {
-			heard := 0
-			bubble(t, Options{PauseAt: 5000}, long(&heard), func(s *served) {
+			answer := "short"
+			h := handler{request: func(r *Request) {
+				r.Reply(answer)
+				answer = strings.Repeat("long", 2000)
+			}}
+			bubble(t, Options{PauseAt: 5000}, h, func(s *served) {
 				for i := range 2 {
 					s.send(ping(fmt.Sprint(i)))
 				}
