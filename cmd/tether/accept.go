@@ -10,13 +10,14 @@ import (
 // scarceNote is how often a log says that connections cannot be accepted.
 const scarceNote = 10 * time.Second
 
-// acceptor is a listener that lets those go first who are connected, and tells
-// when it cannot accept. Out of open files, say, net/http pauses for up to a second
+// acceptor is a listener that holds a flood of strangers off, and tells when it
+// cannot accept. Out of open files, say, net/http pauses for up to a second
 // and tries again, and who is connected stays so (reliability F55); but somebody
 // should know.
 type acceptor struct {
 	net.Listener
-	s *service
+	s       *service
+	crowded func() bool // whether there is such a flood
 
 	mu   sync.Mutex
 	told time.Time
@@ -33,7 +34,7 @@ const (
 // that returns must not, since the kernel has room for a part of it, and who finds
 // none tries again after seconds.
 func (a *acceptor) Accept() (net.Conn, error) {
-	for put := time.Duration(0); put < acceptPause && a.s.hub.Crowded(); put += acceptLook {
+	for put := time.Duration(0); put < acceptPause && a.crowded(); put += acceptLook {
 		time.Sleep(acceptLook)
 	}
 	c, err := a.Listener.Accept()

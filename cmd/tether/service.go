@@ -267,7 +267,7 @@ func (s *service) serve(ctx context.Context, l net.Listener) error {
 		ConnContext: northapi.ConnContext, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), Protocols: protocols(), HTTP2: http2Limits(),
 	}
 	failed := make(chan error, 1)
-	s.wg.Go(func() { failed <- server.Serve(&acceptor{Listener: l, s: s}) })
+	s.wg.Go(func() { failed <- server.Serve(&acceptor{Listener: l, s: s, crowded: s.hub.Crowded}) })
 	select {
 	case err := <-failed:
 		return fmt.Errorf("listening on %s: %w", l.Addr(), err)
