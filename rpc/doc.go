@@ -28,7 +28,9 @@
 //
 //   - The reader is the caller's: the one that calls Serve. The Handler and the
 //     functions given to Call run on it, in the order of receipt. While they
-//     block, nothing is read, and everything still is written.
+//     block, nothing is read, and everything still is written. Nor is anything
+//     read while more than Options.PauseAt waits to be written: no more answers are
+//     made for a side that takes none.
 //   - What a socket takes at once is written by who puts it into the outbox, who
 //     never waits (direct_unix.go). The writer's goroutine exists only while
 //     something is left. It ends with the outbox empty, or with the socket closed;

@@ -65,6 +65,13 @@
 // context, and so do the jobs: one goroutine each, and one for each of its
 // orders that is under way, at most max_parallel. Hub.Close waits for all of them.
 //
+// # Storms
+//
+// A connection comes in by the door (door.go): as many at a time as there are
+// processors, none while two batches of claims wait for the store, and at a rate in
+// a flood of logins that fail, of which the gate tells (gate.go). What waits to be
+// written to all devices shares one room (rpc.Room).
+//
 // # Counting
 //
 // The hub's meter (stats.go, meter.go) counts without a lock and without an

@@ -81,8 +81,8 @@ type Hub struct {
 	born  time.Time
 	jobs  *jobs
 	room  *rpc.Room
+	door  *door
 
-	door   *door
 	ctx    context.Context // of logins and checks of uploads; ends with Close
 	cancel context.CancelFunc
 	wg     sync.WaitGroup // every goroutine that the hub has started

@@ -27,13 +27,19 @@
 //     outage, in a bounded buffer; what that drops is counted, and told by one
 //     events_lost event for each device once the store is back.
 //
+// When more has queued up than one batch holds, those whom somebody waits for go
+// first (queue.go), and with them whatever was said of their devices and orders
+// before; the others keep their order. Logins are looked up by readers, those that
+// ask at once by one statement (lookups.go), in a goroutine that exists while
+// somebody waits, and that Close waits for.
+//
 // A batch is cut into runs (runs.go). The changes of a run have no device and no
 // order in common, so that it does not matter in which order they are carried
 // out: claims, intents, outcomes, presence, reports each take one statement of
 // many rows (rows.go), and what it did not touch is looked at singly, to be
 // refused with its reason. Changes that share a device come into runs one after
 // the other, in their order: an intent, its outcome, the next intent. A rare
-// call has a run to itself, with all that came before it done. Events are kept
+// call has a run to itself, with all that its batch has before it done. Events are kept
 // beside their change until the batch is through, and are numbered in the order
 // in which the changes were submitted. Answers and rows are those that the
 // changes would have left one by one.
