@@ -40,7 +40,6 @@ type Options struct {
 }
 
 const (
-	defaultOutbox       = 1 << 20
 	defaultCloseTimeout = time.Second
 )
 
@@ -53,7 +52,7 @@ func (o Options) withDefaults() Options {
 		o.MaxSent = schema.MaxMessage
 	}
 	if o.MaxOutbox <= 0 {
-		o.MaxOutbox = defaultOutbox
+		o.MaxOutbox = schema.MaxOutbox
 	}
 	if o.MessageTimeout <= 0 {
 		o.MessageTimeout = schema.MessageTimeout

@@ -1,6 +1,10 @@
 package rpc
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"github.com/edgetether/tether/schema"
+)
 
 // Room is what the outboxes of many peers have together. One peer that does not
 // read may have much waiting; many of them share what there is, each may have the
@@ -13,9 +17,8 @@ type Room struct {
 }
 
 const (
-	roomShare = 64       // of what is free, that one peer may have waiting
-	roomLeast = 64 << 10 // bytes that it may have in any case
-	roomPause = 8        // of that, from which on a peer with PauseAt is not read
+	roomShare = 64 // of what is free, that one peer may have waiting
+	roomPause = 8  // of what it may have, from which on a peer with PauseAt is not read
 )
 
 // NewRoom makes a room for size bytes.
@@ -26,5 +29,5 @@ func (r *Room) Taken() int64 { return r.taken.Load() }
 
 // most is how many bytes a peer may have waiting now.
 func (r *Room) most() int {
-	return int(max(roomLeast, (r.size-r.taken.Load())/roomShare))
+	return int(max(schema.LeastOutbox, (r.size-r.taken.Load())/roomShare))
 }

@@ -21,7 +21,7 @@ func TestF03_ManyShareARoom(t *testing.T) {
 		for i := range deaf {
 			deaf[i] = servePipe(t, Options{Room: room}, echo)
 		}
-		reader := servePipe(t, Options{Room: room}, handler{request: func(r *Request) { r.Reply(strings.Repeat("x", 2*roomLeast)) }})
+		reader := servePipe(t, Options{Room: room}, handler{request: func(r *Request) { r.Reply(strings.Repeat("x", 2*schema.LeastOutbox)) }})
 		text := strings.Repeat("x", message)
 		sent := make([]int, peers)
 		for open := peers; open > 0; {
@@ -33,14 +33,14 @@ func TestF03_ManyShareARoom(t *testing.T) {
 				case !errors.Is(err, ErrClosed):
 					t.Fatal(err)
 				default:
-					if sent[i] < roomLeast/2 {
+					if sent[i] < schema.LeastOutbox/2 {
 						t.Errorf("peer %d was ended with %d bytes waiting", i, sent[i])
 					}
 					sent[i] = -1
 					open--
 				}
 			}
-			if n := room.Taken(); n > size+peers*roomLeast {
+			if n := room.Taken(); n > size+peers*schema.LeastOutbox {
 				t.Fatalf("%d bytes wait", n)
 			}
 			if err := reader.peer.Notify("x", text); err != nil {
@@ -50,7 +50,7 @@ func TestF03_ManyShareARoom(t *testing.T) {
 		}
 		synctest.Wait() // what it has received is accounted for
 		reader.send(`{"jsonrpc":"2.0","id":1,"method":"big"}`)
-		if f := reader.receive(); f == nil || len(f.payload) < 2*roomLeast {
+		if f := reader.receive(); f == nil || len(f.payload) < 2*schema.LeastOutbox {
 			t.Errorf("who has nothing waiting received %.80v", f)
 		}
 		for _, s := range deaf {
@@ -102,7 +102,7 @@ func TestF03_RoomIsGivenBack(t *testing.T) {
 func TestF03_DeafPeerIsNotHeard(t *testing.T) {
 	const asked = 50
 	for name, o := range map[string]Options{
-		"alone":  {PauseAt: roomLeast / roomPause},
+		"alone":  {PauseAt: schema.LeastOutbox / roomPause},
 		"beside": {PauseAt: 1 << 20, Room: NewRoom(0)},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -19,9 +19,21 @@ const (
 	MaxBody         = 1 << 20  // bytes of an HTTP body
 	MaxImportLine   = 64 << 10 // bytes of a line of device_import
 
+	// Bytes that wait for a peer that does not read (reliability F03).
+	PauseOutbox = 64 << 10  // beyond which it is not listened to
+	LeastOutbox = 64 << 10  // that each may have, whatever waits for the others
+	MaxOutbox   = 1 << 20   // beyond which it is closed
+	MaxWaiting  = 128 << 20 // for all together, beyond which each has LeastOutbox
+
 	KeyRate       = 1000 // requests a second of one API key, and twice that at once
 	KeyWaiting    = 5000 // requests of one API key that wait for their answer
 	MaxKeySession = 16   // log-ins of one API key
+
+	// More logins a second and processor than that which fail or are held back are a
+	// flood of strangers. While it lasts, connections are taken at a rate, likewise,
+	// that leaves the processors time for who is logged in (reliability F21, T7).
+	FloodFailing = 400
+	FloodRate    = 500
 
 	MessageRate  = 20  // messages a second of one device
 	MessageBurst = 100 // and at once

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/edgetether/tether/schema"
 )
 
 const (
@@ -14,14 +16,9 @@ const (
 	// connection is taken: two of its batches. That keeps it busy, and more would but
 	// take the processor from it: what has to be done for a fleet that returns is done
 	// in the order in which it ends (reliability F19, F20).
-	maxClaims = 2048
-	// More logins a second and processor than that which fail or are held back are a
-	// flood of strangers. While it lasts, connections are taken at a rate, likewise,
-	// that leaves the processors time for who is logged in (F21, T7).
-	floodFailing = 400
-	floodRate    = 500
-	floodLasts   = 2 * time.Second // after the last failure beyond the rate
-	floodCrowd   = 256             // connections at the door, from which on none should be accepted
+	maxClaims  = 2048
+	floodLasts = 2 * time.Second // after the last failure beyond the rate
+	floodCrowd = 256             // connections at the door, from which on none should be accepted
 )
 
 // door is where connections come in: as many at a time as there are processors,
@@ -42,8 +39,8 @@ type door struct {
 func newDoor(turns int) *door {
 	d := &door{
 		turns: make(chan struct{}, turns),
-		usual: rate.NewLimiter(rate.Limit(turns*floodFailing), turns*floodFailing),
-		slow:  rate.NewLimiter(rate.Limit(turns*floodRate), 1),
+		usual: rate.NewLimiter(rate.Limit(turns*schema.FloodFailing), turns*schema.FloodFailing),
+		slow:  rate.NewLimiter(rate.Limit(turns*schema.FloodRate), 1),
 	}
 	d.fewer.L = &d.mu
 	return d

@@ -65,8 +65,8 @@ func TestF20_Door(t *testing.T) {
 // and no more are to be accepted while many wait; without one all are let in.
 func TestF21_Door(t *testing.T) {
 	const processors = 2
-	const come = 2 * floodRate * processors
-	for failed, want := range map[int]time.Duration{floodFailing * processors: 0, floodFailing*processors + 1: floodLasts} {
+	const come = 2 * schema.FloodRate * processors
+	for failed, want := range map[int]time.Duration{schema.FloodFailing * processors: 0, schema.FloodFailing*processors + 1: floodLasts} {
 		synctest.Test(t, func(t *testing.T) {
 			d := newDoor(processors)
 			for range failed {
@@ -112,7 +112,7 @@ func TestF21_GateTellsTheDoor(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h, _ := bubble(t, func(cfg *Config) { cfg.Cheap = func(string) bool { return c.cheap } })
 				var wg sync.WaitGroup
-				for i := range 2 * floodFailing * runtime.GOMAXPROCS(0) {
+				for i := range 2 * schema.FloodFailing * runtime.GOMAXPROCS(0) {
 					wg.Go(func() {
 						source := netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})
 						h.gate.check(t.Context(), schema.LoginParams{DeviceID: fmt.Sprint(i), Password: c.password}, source)

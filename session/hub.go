@@ -65,12 +65,6 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// How many bytes may wait for devices that do not read (reliability F03).
-const (
-	maxWaiting = 128 << 20 // for all together; beyond it each has 64 KiB
-	pauseAt    = 64 << 10  // for one, beyond which it is not listened to
-)
-
 // Hub holds the sessions of this node and finds the one of a device.
 type Hub struct {
 	cfg   Config
@@ -119,7 +113,7 @@ func New(cfg Config) *Hub {
 	ctx, cancel := context.WithCancel(context.Background())
 	h := &Hub{
 		cfg: cfg, log: cfg.Log, gate: newGate(&cfg), clerk: newClerk(&cfg), meter: newMeter(), born: time.Now(),
-		room: rpc.NewRoom(maxWaiting),
+		room: rpc.NewRoom(schema.MaxWaiting),
 		ctx:  ctx, cancel: cancel,
 		sessions: make(map[*Session]struct{}),
 		owners:   make(map[string]owner),
@@ -141,7 +135,7 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := h.meter.cell()
 	o := rpc.Options{
 		MaxMessage: schema.MaxLoginMessage, NotInBatch: []string{schema.MethodLogin}, Origins: h.cfg.Origins, Totals: &c.Totals,
-		PauseAt: pauseAt, Room: h.room,
+		PauseAt: schema.PauseOutbox, Room: h.room,
 	}
 	if h.cfg.MessageRate > 0 {
 		o.Admit = rate.NewLimiter(rate.Limit(h.cfg.MessageRate), h.cfg.MessageBurst).Allow

@@ -209,7 +209,7 @@ func firsts(x *regexp.Regexp, text string) []string {
 	return all
 }
 
-var limitCell = regexp.MustCompile(`^\d[\w ,/]*$`)
+var limitCell = regexp.MustCompile(`^\d[\w ,;/]*$`)
 
 // TestReadmeLimits: the table has the numbers of package schema. The last row
 // has defaults of package logdrop.
@@ -219,6 +219,10 @@ func TestReadmeLimits(t *testing.T) {
 		seconds(schema.LoginTimeout), seconds(schema.MessageTimeout),
 		fmt.Sprintf("%d/s, %d at once", schema.MessageRate, schema.MessageBurst),
 		fmt.Sprint(schema.MaxBatch), fmt.Sprint(schema.MaxDepth), fmt.Sprint(schema.MaxMalformed),
+		seconds(schema.WriteTimeout),
+		fmt.Sprintf("%d KiB, then it is not listened to; %d MiB, then it is closed", schema.PauseOutbox>>10, schema.MaxOutbox>>20),
+		fmt.Sprintf("%d MiB, then %d KiB each", schema.MaxWaiting>>20, schema.LeastOutbox>>10),
+		fmt.Sprintf("%d/s a processor; then %d/s a processor", schema.FloodFailing, schema.FloodRate),
 		fmt.Sprintf("%d KiB", schema.MaxCustom>>10), fmt.Sprintf("%d KiB", schema.MaxParams>>10),
 		seconds(schema.OrderTimeout), seconds(schema.RestartWindow),
 		fmt.Sprint(schema.MaxQueued), fmt.Sprintf("1 s to %d days", schema.MaxQueueTTL/day),
