@@ -27,6 +27,7 @@ func TestF20_Door(t *testing.T) {
 				<-out
 				d.leave()
 			}()
+			synctest.Wait() // who comes first is in first
 			return func() { close(out) }
 		}
 		are := func(want int64) {
