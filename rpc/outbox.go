@@ -103,14 +103,8 @@ func (o *outbox) awaitRoom() {
 	}
 }
 
-// behind needs the lock. Where peers have a room, it begins before that is full.
-func (o *outbox) behind() bool {
-	most := o.pause
-	if o.room != nil {
-		most = min(most, o.room.most()/roomPause)
-	}
-	return o.bytes > most && !o.failing
-}
+// behind needs the lock.
+func (o *outbox) behind() bool { return o.bytes > o.pause && !o.failing }
 
 // wrote needs the lock. It is for bytes that need not wait any more.
 func (o *outbox) wrote(n int) {

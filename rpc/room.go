@@ -16,10 +16,7 @@ type Room struct {
 	taken atomic.Int64
 }
 
-const (
-	roomShare = 64 // of what is free, that one peer may have waiting
-	roomPause = 8  // of what it may have, from which on a peer with PauseAt is not read
-)
+const roomShare = 64 // of what is free, that one peer may have waiting
 
 // NewRoom makes a room for size bytes.
 func NewRoom(size int64) *Room { return &Room{size: size} }

@@ -20,7 +20,7 @@ const (
 	MaxImportLine   = 64 << 10 // bytes of a line of device_import
 
 	// Bytes that wait for a peer that does not read (reliability F03).
-	PauseOutbox = 64 << 10  // beyond which it is not listened to
+	PauseOutbox = 4 << 10   // beyond which it is not listened to
 	LeastOutbox = 64 << 10  // that each may have, whatever waits for the others
 	MaxOutbox   = 1 << 20   // beyond which it is closed
 	MaxWaiting  = 128 << 20 // for all together, beyond which each has LeastOutbox
