@@ -18,10 +18,9 @@ import (
 // than to fail for it.
 var encoding = json.JoinOptions(jsontext.AllowInvalidUTF8(true))
 
-// encodeResult makes a response. The id is repeated byte for byte, and so is a
-// result that is JSON already, but for white space around it.
-func encodeResult(id []byte, result any) ([]byte, error) {
-	b := make([]byte, 0, 64+len(id))
+// appendResult makes a response behind b. The id is repeated byte for byte, and so
+// is a result that is JSON already, but for white space around it.
+func appendResult(b, id []byte, result any) ([]byte, error) {
 	b = append(b, `{"jsonrpc":"2.0","id":`...)
 	b = append(b, id...)
 	b = append(b, `,"result":`...)

@@ -144,7 +144,7 @@ func TestReplyThatCannotBeEncodedIsAnInternalError(t *testing.T) {
 }
 
 func TestBadUTF8IsReplaced(t *testing.T) {
-	b, err := encodeResult([]byte("1"), "a\xffb")
+	b, err := appendResult(nil, []byte("1"), "a\xffb")
 	if err != nil || string(b) != `{"jsonrpc":"2.0","id":1,"result":"a`+"\ufffd"+`b"}` {
 		t.Errorf("%s %v", b, err)
 	}
@@ -152,7 +152,7 @@ func TestBadUTF8IsReplaced(t *testing.T) {
 
 // TestResultThatIsJSON: it is sent as it stands, white space within it and all.
 func TestResultThatIsJSON(t *testing.T) {
-	b, err := encodeResult([]byte(`"a"`), stdjson.RawMessage("\n{\n  \"x\": [ 1, 2 ]\n}\n"))
+	b, err := appendResult(nil, []byte(`"a"`), stdjson.RawMessage("\n{\n  \"x\": [ 1, 2 ]\n}\n"))
 	if want := "{\"jsonrpc\":\"2.0\",\"id\":\"a\",\"result\":{\n  \"x\": [ 1, 2 ]\n}}"; string(b) != want || err != nil {
 		t.Errorf("%s, %v", b, err)
 	}

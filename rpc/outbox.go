@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"bytes"
 	"errors"
 	"sync"
 	"time"
@@ -46,7 +47,7 @@ type frame struct {
 	data []byte
 }
 
-// push puts a text message in.
+// push puts a text message in. What has to wait of it is copied.
 func (o *outbox) push(data []byte) error {
 	f := frame{websocket.TextMessage, data}
 	now, err := o.admit(f)
@@ -68,6 +69,7 @@ func (o *outbox) admit(f frame) (now bool, err error) {
 		return false, errOutboxFull
 	}
 	if o.writing || o.conn.direct == nil {
+		f.data = bytes.Clone(f.data)
 		o.put(f)
 		return false, nil
 	}

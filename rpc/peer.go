@@ -237,7 +237,8 @@ func (p *Peer) writeFailed(err error) {
 	p.Abort()
 }
 
-// send puts a message into the outbox. A peer that lets it fill up is ended.
+// send puts a message into the outbox, which keeps nothing of it. A peer that lets
+// the outbox fill up is ended.
 func (p *Peer) send(message []byte) error {
 	err := p.out.push(message)
 	if errors.Is(err, errOutboxFull) {

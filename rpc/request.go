@@ -61,7 +61,10 @@ func (r *Request) Reply(result any) {
 	if r.id == nil {
 		return
 	}
-	answer, err := encodeResult(r.id, result)
+	b := buffers.Get().(*buffer)
+	defer buffers.Put(b)
+	answer, err := appendResult(b.bytes[:0], r.id, result)
+	b.bytes = answer
 	if err != nil {
 		answer = encodeError(r.id, err)
 	}
@@ -79,11 +82,12 @@ func (r *Request) Fail(err error) {
 // Decode decodes the params into v, as the function Decode does.
 func (r *Request) Decode(v any) error { return decode(r.Params, v, "params") }
 
+// answer keeps nothing of the answer.
 func (r *Request) answer(answer []byte) {
 	switch {
 	case !r.peer.endRequest(r):
 	case r.batch != nil:
-		r.batch.answer(r.slot, answer)
+		r.batch.answer(r.slot, bytes.Clone(answer))
 	default:
 		r.peer.send(answer) //nolint:errcheck // a peer that is gone needs no answer
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"hash/maphash"
 	"net/netip"
-	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -58,7 +57,7 @@ type pair struct {
 }
 
 func newGate(cfg *Config) *gate {
-	checks := max(1, runtime.GOMAXPROCS(0)-1)
+	checks := max(1, cfg.Processors-1)
 	return &gate{
 		logins: cfg.Logins, verify: cfg.Verify, cheap: cfg.Cheap, delay: cfg.RefusalDelay,
 		failed: func() {}, checks: make(chan struct{}, checks), line: comeback{pace: usualCheck / time.Duration(checks)}, seed: maphash.MakeSeed(),

@@ -19,8 +19,9 @@ import (
 // Config is what a hub is made of. Logins, Orders, Queue, Waits, Journal,
 // Settler, Verify, Cheap, NewToken and HashToken are required.
 type Config struct {
-	Settings Settings
-	Node     schema.Node
+	Settings   Settings
+	Node       schema.Node
+	Processors int // of the machine; default GOMAXPROCS
 
 	Logins  Logins
 	Orders  Orders
@@ -53,6 +54,7 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	c.Settings = c.Settings.withDefaults()
+	setDefault(&c.Processors, runtime.GOMAXPROCS(0))
 	setDefault(&c.MaxMessage, schema.MaxMessage)
 	setDefault(&c.MessageBurst, schema.MessageBurst)
 	setDefault(&c.RefusalDelay, time.Second)
@@ -122,7 +124,7 @@ func New(cfg Config) *Hub {
 		stopping: make(chan struct{}),
 	}
 	h.jobs = newJobs(h)
-	h.door = newDoor(runtime.GOMAXPROCS(0))
+	h.door = newDoor(cfg.Processors)
 	h.gate.failed = h.door.failed
 	return h
 }

@@ -15,8 +15,9 @@ const insertSamples = `INSERT INTO status_history (device_id, at, status, cpu_us
 
 // sampleRow is the row of a report whose text is given.
 func sampleRow(m schema.Sample, text string) []any {
-	row := []any{m.DeviceID, m.Time, text}
-	for _, f := range figures(&m.Status) {
+	values := figures(&m.Status)
+	row := append(make([]any, 0, 3+len(values)), m.DeviceID, m.Time, text)
+	for _, f := range values {
 		row = append(row, *f)
 	}
 	return row

@@ -83,6 +83,7 @@ func values(head, tail string, rows [][]any) (string, []any) { return valuesAs(n
 func valuesAs(kinds []string, head, tail string, rows [][]any) (string, []any) {
 	var text strings.Builder
 	args := make([]any, 0, len(rows)*len(rows[0]))
+	text.Grow(len(head) + len(tail) + 6*cap(args))
 	text.WriteString(head)
 	for i, row := range rows {
 		if i > 0 {

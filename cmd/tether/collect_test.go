@@ -12,7 +12,7 @@ func TestPace(t *testing.T) {
 	now, spent := time.Now(), time.Second
 	p := newPace(now)
 	p.spent = spent
-	all := gcLook * time.Duration(runtime.GOMAXPROCS(0))
+	all := gcLook * time.Duration(processors)
 	for i, c := range []struct {
 		share float64
 		looks int // of gcLook each

@@ -62,6 +62,7 @@ func (c *serveCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	defer paceCollection()()
+	addProcessor(c.Database)
 	hurry, stop := secondSignal()
 	defer stop()
 	return inTime(ctx, stopTime, func() error { return c.serve(ctx, hurry, s) })

@@ -202,8 +202,8 @@ func (s *service) openReceiver(c logsConfig) (err error) {
 func (s *service) hubConfig(c serviceConfig, node schema.Node) session.Config {
 	h := session.Config{
 		Settings: session.Settings{StatusSample: c.statusSample, Discover: schema.OpenRPCDevice},
-		Node:     node,
-		Logins:   s.store, Orders: s.store, Queue: s.store, Waits: &s.waits, Journal: s.store, Settler: s.store, Jobs: s.store,
+		Node:     node, Processors: processors,
+		Logins: s.store, Orders: s.store, Queue: s.store, Waits: &s.waits, Journal: s.store, Settler: s.store, Jobs: s.store,
 		Verify: s.secrets.Verify, Cheap: store.IsCheap, NewToken: s.secrets.NewToken, HashToken: s.secrets.HashToken,
 		MessageRate: c.messageRate, RestartWindow: c.restartWindow, Origins: c.origins,
 		Observe: s.metrics.observe(), Log: s.log,

@@ -92,7 +92,7 @@ func processNow() processState {
 	runtime.ReadMemStats(&m)
 	return processState{
 		Goroutines: runtime.NumGoroutine(), HeapBytes: m.HeapAlloc, SystemBytes: m.Sys,
-		Processors: runtime.GOMAXPROCS(0), OpenFiles: openFiles(),
+		Processors: processors, OpenFiles: openFiles(),
 	}
 }
 
