@@ -58,6 +58,12 @@ type late struct {
 
 func (late) isEvent() {}
 
+// awaited is a message that the reader waits for; the loop takes the event out.
+type awaited struct {
+	event
+	handled chan struct{} // closed when that is done
+}
+
 func newSession(h *Hub, p *rpc.Peer, source netip.Addr, admit func() bool, cell *cell, now time.Time) *Session {
 	return &Session{
 		hub: h, peer: p, source: source, admit: admit, cell: cell,
@@ -100,11 +106,14 @@ func (s *Session) Request(r *rpc.Request) {
 		s.post(ended{rpc.ReasonFlood})
 		return
 	}
-	if r.Method == schema.MethodLogin {
+	switch r.Method {
+	case schema.MethodLogin:
 		s.requestLogin(r)
-		return
+	case schema.MethodDiscover:
+		s.requestDiscover(r)
+	default:
+		s.post(decode(r))
 	}
-	s.post(decode(r))
 }
 
 // requestLogin has the login decoded and posted on a goroutine of its own: both
@@ -120,6 +129,18 @@ func (s *Session) requestLogin(r *rpc.Request) {
 	<-told
 	select {
 	case <-s.loginSeen:
+	case <-s.done:
+	}
+}
+
+// requestDiscover lets the reader wait until the answer is in the outbox. It is the
+// one long answer: who does not take it is not to have more of them made meanwhile
+// (reliability F03).
+func (s *Session) requestDiscover(r *rpc.Request) {
+	m := awaited{decode(r), make(chan struct{})}
+	s.post(m)
+	select {
+	case <-m.handled:
 	case <-s.done:
 	}
 }
@@ -208,6 +229,9 @@ func (s *Session) handle(ev event) {
 		}
 	}()
 	switch m := ev.(type) {
+	case awaited:
+		defer close(m.handled)
+		ev = m.event
 	case replied:
 		delete(s.calls, m.call)
 	case late:

@@ -92,6 +92,7 @@ func TestF03_DeafDevice(t *testing.T) {
 			t.Fatal("nothing waits")
 		}
 	}
+	most := h.Stats().BytesWaiting
 	go p.Serve(&end{})
 	for n := range asked {
 		select {
@@ -99,9 +100,13 @@ func TestF03_DeafDevice(t *testing.T) {
 			if r.Err != nil {
 				t.Fatal(r.Err)
 			}
+			most = max(most, h.Stats().BytesWaiting)
 		case <-ctx.Done():
 			t.Fatalf("%d of %d answers", n, asked)
 		}
+	}
+	if most > schema.PauseOutbox+28_000 { // one answer more than what is no reason to pause
+		t.Errorf("%d bytes have waited", most)
 	}
 	if n := h.Stats().BytesWaiting; n != 0 {
 		t.Errorf("%d bytes wait", n)
