@@ -27,6 +27,13 @@ func (l *comeback) took(d time.Duration, sideBySide int) {
 	l.pace += (d/time.Duration(sideBySide) - l.pace) / 8
 }
 
+// turns is how long n turns take.
+func (l *comeback) turns(n int64) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return time.Duration(n) * l.pace
+}
+
 // after is how long one more has to wait.
 func (l *comeback) after(now time.Time) time.Duration {
 	l.mu.Lock()

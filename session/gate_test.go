@@ -216,6 +216,28 @@ func TestT7_ChecksAreBounded(t *testing.T) {
 	})
 }
 
+// TestT7_QueueIsBoundedInTime: where checks are slow fewer wait for one, so that nobody
+// is answered when the device does not wait any more (southbound section 4: 10 s).
+func TestT7_QueueIsBoundedInTime(t *testing.T) {
+	for pace, want := range map[time.Duration]int64{usualCheck: maxQueue, 2 * usualCheck: maxQueue / 2, maxWait + 1: 0} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newGateBench()
+			b.gate.line.pace = pace
+			for range cap(b.gate.checks) {
+				b.gate.checks <- struct{}{} // none is free
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			for range 2 * maxQueue {
+				go b.gate.queue(ctx)
+			}
+			if synctest.Wait(); b.queued.Load() != want {
+				t.Errorf("%d wait for checks that take %v, want %d", b.queued.Load(), pace, want)
+			}
+		})
+	}
+}
+
 // TestComeback: a herd that finds the queue full becomes a line at the pace of
 // the checks, and what is beyond its end is spread.
 func TestComeback(t *testing.T) {

@@ -2,20 +2,23 @@ package main
 
 import (
 	"os"
+	"runtime"
 	"runtime/debug"
 	measured "runtime/metrics"
+	"strings"
 	"sync"
 	"time"
 )
 
 // The GOGC of a service whose environment has none. What devices hold is there to
-// stay, and what their messages leave behind is little: to collect sooner costs a
-// hundredth of the time, and saves a fifth of the memory; to collect sooner still, and
-// each goroutine that allocates meanwhile has to help, which pings wait for. A fleet
-// that returns is another matter, and so are devices that are thrown out by the thousand: while
-// memory grows and shrinks as fast as that, it would cost a third.
+// stay, and what their messages leave behind is little: to collect soon costs a
+// hundredth of the time, and saves a fifth of the memory. To collect sooner still
+// would be felt: while it lasts, each goroutine that allocates has to help, and pings
+// wait for theirs. A fleet that returns is another matter, and so are devices that are
+// thrown out by the thousand: while memory grows and shrinks as fast as that, it would
+// cost a third.
 const (
-	gcCalm  = 40
+	gcCalm  = 50
 	gcBusy  = 200
 	gcAfter = 30 * time.Second // of calm, and of the start
 	gcLook  = 5 * time.Second
@@ -27,14 +30,13 @@ const (
 // too often.
 var ballast []byte
 
-// paceCollection does so until stop is called.
-func paceCollection() (stop func()) {
-	if os.Getenv("GOGC") != "" {
-		return func() {}
+// keepPace does so until stop is called, and adds a processor while a fleet returns.
+func keepPace(database string) (stop func()) {
+	p := newPace(time.Now(), database)
+	if p.collects {
+		ballast = make([]byte, 16<<20)
 	}
-	ballast = make([]byte, 16<<20)
-	p := newPace(time.Now())
-	debug.SetGCPercent(gcBusy)
+	p.apply()
 	end := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -43,7 +45,9 @@ func paceCollection() (stop func()) {
 		for {
 			select {
 			case now := <-tick.C:
-				p.look(now, collecting())
+				if was := p.calm; p.look(now, collecting()) != was {
+					p.apply()
+				}
 			case <-end:
 				return
 			}
@@ -52,38 +56,61 @@ func paceCollection() (stop func()) {
 	return func() { close(end); wg.Wait() }
 }
 
-// pace is how often garbage is collected.
+// pace is what the runtime is told of calm and of storms.
 type pace struct {
-	percent int
-	spent   time.Duration // of the processors' time on collecting, in all
-	at      time.Time     // when that was looked at
-	busy    time.Time     // when it was last more than gcShare
+	collects bool // it is told how often to collect garbage; else the environment says so
+	adds     bool // likewise for a processor more
+
+	calm  bool
+	spent time.Duration // of the processors' time on collecting, in all
+	at    time.Time     // when that was looked at
+	busy  time.Time     // when it was last more than gcShare
 }
 
-func newPace(now time.Time) *pace { return &pace{percent: gcBusy, at: now, busy: now} }
+// newPace is busy: a service that starts has a fleet that returns.
+func newPace(now time.Time, database string) *pace {
+	return &pace{
+		collects: os.Getenv("GOGC") == "",
+		adds:     os.Getenv("GOMAXPROCS") == "" && strings.HasPrefix(database, "sqlite:"),
+		at:       now, busy: now,
+	}
+}
 
-// look changes the pace, if need be.
-func (p *pace) look(now time.Time, spent time.Duration) {
-	if was := p.percent; p.next(now, spent) == was {
+// look says whether it is calm now; spent is the time that collecting has taken.
+func (p *pace) look(now time.Time, spent time.Duration) (calm bool) {
+	all := now.Sub(p.at) * time.Duration(processors)
+	if float64(spent-p.spent) > gcShare*float64(all) {
+		p.busy, p.calm = now, false
+	} else if now.Sub(p.busy) >= gcAfter {
+		p.calm = true
+	}
+	p.spent, p.at = spent, now
+	return p.calm
+}
+
+// apply tells the runtime. The processor more is for SQLite, which is ours to compute:
+// with a fleet that returns, a commit takes a tenth of a second and more. The runtime
+// would give it its turn behind all others; the kernel shares processors in finer pieces.
+func (p *pace) apply() {
+	percent, more := gcBusy, 1
+	if p.calm {
+		percent, more = gcCalm, 0
+	}
+	if p.adds {
+		runtime.GOMAXPROCS(processors + more)
+	}
+	if !p.collects {
 		return
 	}
-	debug.SetGCPercent(p.percent)
-	if p.percent == gcCalm {
+	debug.SetGCPercent(percent)
+	if p.calm {
 		debug.FreeOSMemory()
 	}
 }
 
-// next is the percentage from now on.
-func (p *pace) next(now time.Time, spent time.Duration) int {
-	all := now.Sub(p.at) * time.Duration(processors)
-	if float64(spent-p.spent) > gcShare*float64(all) {
-		p.busy, p.percent = now, gcBusy
-	} else if now.Sub(p.busy) >= gcAfter {
-		p.percent = gcCalm
-	}
-	p.spent, p.at = spent, now
-	return p.percent
-}
+// processors is how many the machine, or its container, has for us: so much is
+// done at once.
+var processors = runtime.GOMAXPROCS(0)
 
 // collecting is the time that was spent on collecting, but for what was idle.
 func collecting() time.Duration {

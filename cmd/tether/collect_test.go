@@ -2,6 +2,7 @@ package main
 
 import (
 	"runtime"
+	"runtime/debug"
 	"testing"
 	"time"
 )
@@ -10,24 +11,24 @@ import (
 // and for a while after it.
 func TestPace(t *testing.T) {
 	now, spent := time.Now(), time.Second
-	p := newPace(now)
+	p := newPace(now, "sqlite:x.db")
 	p.spent = spent
 	all := gcLook * time.Duration(processors)
 	for i, c := range []struct {
 		share float64
-		looks int // of gcLook each
-		want  int // at the last of them
+		looks int  // of gcLook each
+		want  bool // calm, at the last of them
 	}{
-		{0, 5, gcBusy}, {0, 1, gcCalm}, {gcShare * 0.9, 10, gcCalm},
-		{gcShare * 1.1, 1, gcBusy}, {0, 5, gcBusy}, {gcShare * 1.1, 1, gcBusy}, {0, 5, gcBusy}, {0, 1, gcCalm},
+		{0, 5, false}, {0, 1, true}, {gcShare * 0.9, 10, true},
+		{gcShare * 1.1, 1, false}, {0, 5, false}, {gcShare * 1.1, 1, false}, {0, 5, false}, {0, 1, true},
 	} {
-		got := 0
+		got := false
 		for range c.looks {
 			now, spent = now.Add(gcLook), spent+time.Duration(c.share*float64(all))
-			got = p.next(now, spent)
+			got = p.look(now, spent)
 		}
 		if got != c.want {
-			t.Errorf("step %d: GOGC %d, want %d", i+1, got, c.want)
+			t.Errorf("step %d: calm is %v", i+1, got)
 		}
 	}
 	before := collecting()
@@ -36,5 +37,34 @@ func TestPace(t *testing.T) {
 	}
 	if after := collecting(); after <= before {
 		t.Errorf("the time spent on collecting was %v, and is %v after five times more", before, after)
+	}
+}
+
+// TestPace_Apply: what the environment says is left alone, and a processor is added
+// for SQLite alone.
+func TestPace_Apply(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(100))
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
+	for _, c := range []struct {
+		gogc, procs, database string
+		busy, calm            [2]int // GOGC and GOMAXPROCS
+	}{
+		{"", "", "sqlite:x.db", [2]int{gcBusy, processors + 1}, [2]int{gcCalm, processors}},
+		{"", "", "postgres://x", [2]int{gcBusy, 7}, [2]int{gcCalm, 7}},
+		{"100", "", "sqlite:x.db", [2]int{100, processors + 1}, [2]int{100, processors}},
+		{"", "7", "sqlite:x.db", [2]int{gcBusy, 7}, [2]int{gcCalm, 7}},
+	} {
+		t.Setenv("GOGC", c.gogc)
+		t.Setenv("GOMAXPROCS", c.procs)
+		debug.SetGCPercent(100)
+		runtime.GOMAXPROCS(7)
+		p := newPace(time.Now(), c.database)
+		for calm, want := range map[bool][2]int{false: c.busy, true: c.calm} {
+			p.calm = calm
+			p.apply()
+			if got := [2]int{debug.SetGCPercent(100), runtime.GOMAXPROCS(0)}; got != want {
+				t.Errorf("%+v, calm %v: GOGC and GOMAXPROCS are %v", c, calm, got)
+			}
+		}
 	}
 }

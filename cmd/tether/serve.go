@@ -61,8 +61,7 @@ func (c *serveCmd) Run(ctx context.Context, s streams) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	defer paceCollection()()
-	addProcessor(c.Database)
+	defer keepPace(c.Database)()
 	hurry, stop := secondSignal()
 	defer stop()
 	return inTime(ctx, stopTime, func() error { return c.serve(ctx, hurry, s) })
