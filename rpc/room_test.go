@@ -157,3 +157,24 @@ func long(heard *int) handler {
 		r.Reply(strings.Repeat("x", 3000))
 	}}
 }
+
+// TestF03_AnswersAreWhole: what a socket takes in part, and what has to wait, is not
+// touched by the answers that are made meanwhile.
+func TestF03_AnswersAreWhole(t *testing.T) {
+	const asked, size = 300, 20_000
+	url, _, _ := listen(t, Options{MaxOutbox: 2 * asked * size}, handler{request: func(r *Request) {
+		r.Reply(strings.Repeat(string(r.id), size/len(r.id)))
+	}})
+	c := connect(t, url)
+	c.accepted()
+	for i := range asked {
+		c.send(ping(fmt.Sprint(100 + i)))
+	}
+	for i := range asked {
+		f := c.receive()
+		id := fmt.Sprint(100 + i)
+		if want := `{"jsonrpc":"2.0","id":` + id + `,"result":"` + strings.Repeat(id, size/len(id)) + `"}`; f == nil || string(f.payload) != want {
+			t.Fatalf("answer %s is not whole", id)
+		}
+	}
+}

@@ -112,3 +112,14 @@ func TestF03_DeafDevice(t *testing.T) {
 		t.Errorf("%d bytes wait", n)
 	}
 }
+
+// TestHub_Processors: as many connections are taken at once as there are processors,
+// and one password less is checked.
+func TestHub_Processors(t *testing.T) {
+	for processors, want := range map[int][2]int{1: {1, 1}, 4: {4, 3}} {
+		h, _ := bubble(t, func(c *Config) { c.Processors = processors })
+		if got := [2]int{cap(h.door.turns), cap(h.gate.checks)}; got != want {
+			t.Errorf("%d processors: %v turns and checks, want %v", processors, got, want)
+		}
+	}
+}

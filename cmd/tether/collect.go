@@ -25,16 +25,16 @@ const (
 	gcShare = 0.1 // of the processors' time: more than that is no calm
 )
 
-// ballast counts as memory in use, and is never touched, so that no page of it
-// is there: with few devices a quarter of what they hold would be collected
-// too often.
-var ballast []byte
+// ballastSize counts as memory in use, and is never touched, so that no page of it
+// is there: with few devices half of what they hold would be collected too often.
+const ballastSize = 16 << 20
 
 // keepPace does so until stop is called, and adds a processor while a fleet returns.
 func keepPace(database string) (stop func()) {
 	p := newPace(time.Now(), database)
+	var ballast []byte
 	if p.collects {
-		ballast = make([]byte, 16<<20)
+		ballast = make([]byte, ballastSize)
 	}
 	p.apply()
 	end := make(chan struct{})
@@ -53,7 +53,11 @@ func keepPace(database string) (stop func()) {
 			}
 		}
 	})
-	return func() { close(end); wg.Wait() }
+	return func() {
+		close(end)
+		wg.Wait()
+		runtime.KeepAlive(ballast)
+	}
 }
 
 // pace is what the runtime is told of calm and of storms.
