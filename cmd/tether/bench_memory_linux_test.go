@@ -29,7 +29,7 @@ const (
 // BenchmarkMemory is the resident memory for each connection, of the service and
 // of the floor: idle, and after the messages of five minutes at the contract's
 // cadence. Both processes run with the settings of the runtime that they have in
-// the field: GOGC 50 for the service, which sets it once it has come up, 100 for the floor, and no limit of memory.
+// the field: GOGC 25 for the service, which sets it once it has come up, 100 for the floor, and no limit of memory.
 func BenchmarkMemory(b *testing.B) {
 	var least weight
 	b.Run("floor", func(b *testing.B) {
@@ -37,7 +37,7 @@ func BenchmarkMemory(b *testing.B) {
 		least.report(b)
 	})
 	b.Run("whole", func(b *testing.B) {
-		w := serveBench(b).weigh(b, *sockets, gcAfter+2*gcLook)
+		w := serveBench(b).weigh(b, *sockets, gcAfter+3*gcLook)
 		w.report(b)
 		if least == (weight{}) { // it was not asked for
 			return

@@ -12,13 +12,12 @@ import (
 
 // The GOGC of a service whose environment has none. What devices hold is there to
 // stay, and what their messages leave behind is little: to collect soon costs a
-// hundredth of the time, and saves a fifth of the memory. To collect sooner still
-// would be felt: while it lasts, each goroutine that allocates has to help, and pings
-// wait for theirs. A fleet that returns is another matter, and so are devices that are
-// thrown out by the thousand: while memory grows and shrinks as fast as that, it would
-// cost a third.
+// hundredth of the time, and saves a quarter of the memory. While it lasts each
+// goroutine that allocates has to help, and a hundredth of the pings waits for that. A
+// fleet that returns is another matter, and so are devices that are thrown out by the
+// thousand: while memory grows and shrinks as fast as that, it would cost a third.
 const (
-	gcCalm  = 50
+	gcCalm  = 25
 	gcBusy  = 200
 	gcAfter = 30 * time.Second // of calm, and of the start
 	gcLook  = 5 * time.Second
@@ -26,7 +25,7 @@ const (
 )
 
 // ballastSize counts as memory in use, and is never touched, so that no page of it
-// is there: with few devices half of what they hold would be collected too often.
+// is there: with few devices a quarter of what they hold would be collected too often.
 const ballastSize = 16 << 20
 
 // keepPace does so until stop is called, and adds a processor while a fleet returns.
