@@ -29,6 +29,9 @@ const (
 	KeyWaiting    = 5000 // requests of one API key that wait for their answer
 	MaxKeySession = 16   // log-ins of one API key
 
+	MaxChecks = 32              // logins that wait for the check of a password that a person chose
+	CheckWait = 8 * time.Second // and for how long they would: their device gives up after 10 s
+
 	// More logins a second and processor than that which fail or are held back are a
 	// flood of strangers. While it lasts, connections are taken at a rate, likewise,
 	// that leaves the processors time for who is logged in (reliability F21, T7).

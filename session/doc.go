@@ -60,7 +60,7 @@
 // and ends with the connection, and the loop, which ends when the session owes
 // nothing to anybody. A login and a check of an uploaded file run in goroutines of
 // their own, one login for each connection; the gate bounds how many passwords
-// are hashed at once, not how many logins wait. Their answers are dropped once
+// are hashed at once, and how many wait for that. Their answers are dropped once
 // the session has ended. The hub's clerk is started by Run and ends with its
 // context, and so do the jobs: one goroutine each, and one for each of its
 // orders that is under way, at most max_parallel. Hub.Close waits for all of them.
@@ -81,7 +81,7 @@
 //
 // # Never
 //
-// The loop never writes to a socket and never waits for the store. The hub
+// The loop never waits for a socket or for the store. The hub
 // never calls a session under its lock. The core never reads the clock. No
 // code here knows SQL or HTTP routes.
 package session

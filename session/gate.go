@@ -20,8 +20,6 @@ const (
 	firstBurst   = 20 // failures at a device of sources that are new to it
 	sourceBurst  = 20
 	sourceEvery  = time.Second
-	maxQueue     = 32              // logins that wait for a password check
-	maxWait      = 8 * time.Second // for it: a device waits 10 s for its reply
 	noteEvery    = time.Minute
 	usualCheck   = 250 * time.Millisecond // until it is known what one takes
 	gateCapacity = 1 << 16                // sources and devices remembered, in each of two generations
@@ -188,7 +186,7 @@ func (g *gate) countFailure(a *attempt) {
 // queue waits for one of the bounded checks; a full queue, or one that is too
 // slow, refuses at once, and names the time when there will be room.
 func (g *gate) queue(ctx context.Context) (release func(), err error) {
-	if n := g.queued.Add(1); n > maxQueue || g.line.turns(n) > maxWait {
+	if n := g.queued.Add(1); n > schema.MaxChecks || g.line.turns(n) > schema.CheckWait {
 		g.queued.Add(-1)
 		return nil, g.heldBack("queue_full", g.line.after(time.Now()))
 	}

@@ -210,7 +210,7 @@ func TestT7_ChecksAreBounded(t *testing.T) {
 		if m := b.most.Load(); int(m) > cap(b.gate.checks) {
 			t.Errorf("%d checks at once, and %d places", m, cap(b.gate.checks))
 		}
-		if n := ok.Load(); n < maxQueue || n > maxQueue+int64(cap(b.gate.checks)) {
+		if n := ok.Load(); n < schema.MaxChecks || n > schema.MaxChecks+int64(cap(b.gate.checks)) {
 			t.Errorf("%d logged in from the queue, %d were told to come back, in %v", n, later.Load(), time.Since(start))
 		}
 	})
@@ -219,7 +219,7 @@ func TestT7_ChecksAreBounded(t *testing.T) {
 // TestT7_QueueIsBoundedInTime: where checks are slow fewer wait for one, so that nobody
 // is answered when the device does not wait any more (southbound section 4: 10 s).
 func TestT7_QueueIsBoundedInTime(t *testing.T) {
-	for pace, want := range map[time.Duration]int64{usualCheck: maxQueue, 2 * usualCheck: maxQueue / 2, maxWait + 1: 0} {
+	for pace, want := range map[time.Duration]int64{usualCheck: schema.MaxChecks, 2 * usualCheck: schema.MaxChecks / 2, schema.CheckWait + 1: 0} {
 		synctest.Test(t, func(t *testing.T) {
 			b := newGateBench()
 			b.gate.line.pace = pace
@@ -228,7 +228,7 @@ func TestT7_QueueIsBoundedInTime(t *testing.T) {
 			}
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
-			for range 2 * maxQueue {
+			for range 2 * schema.MaxChecks {
 				go b.gate.queue(ctx)
 			}
 			if synctest.Wait(); b.queued.Load() != want {

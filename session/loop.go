@@ -97,7 +97,8 @@ func (s *Session) read() {
 }
 
 // Request implements rpc.Handler. Behind a login the reader waits for its end,
-// so that what follows it is neither served nor measured too early.
+// so that what follows it is neither served nor measured too early, and behind
+// rpc.discover for its answer.
 func (s *Session) Request(r *rpc.Request) {
 	defer s.recoverReader()
 	s.cell.messages[gotMethod(r.Method)].Add(1)

@@ -222,6 +222,7 @@ func TestReadmeLimits(t *testing.T) {
 		seconds(schema.WriteTimeout),
 		fmt.Sprintf("%d KiB, then it is not listened to; %d MiB, then it is closed", schema.PauseOutbox>>10, schema.MaxOutbox>>20),
 		fmt.Sprintf("%d MiB, then %d KiB each", schema.MaxWaiting>>20, schema.LeastOutbox>>10),
+		fmt.Sprintf("%d, or %s", schema.MaxChecks, seconds(schema.CheckWait)),
 		fmt.Sprintf("%d/s a processor; then %d/s a processor", schema.FloodFailing, schema.FloodRate),
 		fmt.Sprintf("%d KiB", schema.MaxCustom>>10), fmt.Sprintf("%d KiB", schema.MaxParams>>10),
 		seconds(schema.OrderTimeout), seconds(schema.RestartWindow),

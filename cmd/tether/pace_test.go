@@ -1,8 +1,10 @@
 package main
 
 import (
+	"fmt"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"testing"
 	"time"
 )
@@ -49,9 +51,9 @@ func TestPace_Apply(t *testing.T) {
 		gogc, procs, database string
 		busy, calm            [2]int // GOGC and GOMAXPROCS
 	}{
-		{"", "", "sqlite:x.db", [2]int{gcBusy, processors + 1}, [2]int{gcCalm, processors}},
+		{"", "", "sqlite:x.db", [2]int{gcBusy, processors + 1}, [2]int{gcCalm, available(t)}},
 		{"", "", "postgres://x", [2]int{gcBusy, 7}, [2]int{gcCalm, 7}},
-		{"100", "", "sqlite:x.db", [2]int{100, processors + 1}, [2]int{100, processors}},
+		{"100", "", "sqlite:x.db", [2]int{100, processors + 1}, [2]int{100, available(t)}},
 		{"", "7", "sqlite:x.db", [2]int{gcBusy, 7}, [2]int{gcCalm, 7}},
 	} {
 		t.Setenv("GOGC", c.gogc)
@@ -64,6 +66,36 @@ func TestPace_Apply(t *testing.T) {
 			p.apply()
 			if got := [2]int{debug.SetGCPercent(100), runtime.GOMAXPROCS(0)}; got != want {
 				t.Errorf("%+v, calm %v: GOGC and GOMAXPROCS are %v", c, calm, got)
+			}
+		}
+	}
+}
+
+// available is how many processors there are, whatever the environment of the test says.
+func available(t *testing.T) int {
+	t.Helper()
+	was := runtime.GOMAXPROCS(0)
+	defer runtime.GOMAXPROCS(was)
+	runtime.SetDefaultGOMAXPROCS()
+	return runtime.GOMAXPROCS(0)
+}
+
+// TestPace_Serve: a service that starts is told so, unless its environment says other.
+func TestPace_Serve(t *testing.T) {
+	for _, c := range []struct {
+		env  string
+		want []string
+	}{
+		{"", []string{fmt.Sprint("go_gc_gogc_percent ", gcBusy), fmt.Sprint("go_sched_gomaxprocs_threads ", available(t)+1)}},
+		{"7", []string{"go_gc_gogc_percent 7", "go_sched_gomaxprocs_threads 7"}},
+	} {
+		t.Setenv("GOGC", c.env)
+		t.Setenv("GOMAXPROCS", c.env)
+		s := serve(t)
+		_, text := look(t, s.ops, "/metrics")
+		for _, line := range c.want {
+			if !strings.Contains(text, "\n"+line+"\n") {
+				t.Errorf("environment %q: not %q", c.env, line)
 			}
 		}
 	}

@@ -91,23 +91,24 @@ func (p *pace) look(now time.Time, spent time.Duration) (calm bool) {
 	return p.calm
 }
 
-// apply tells the runtime. The processor more is for SQLite, which is ours to compute:
+// apply tells the runtime what holds now. The processor more is for SQLite, which is ours to compute:
 // with a fleet that returns, a commit takes a tenth of a second and more. The runtime
 // would give it its turn behind all others; the kernel shares processors in finer pieces.
 func (p *pace) apply() {
-	percent, more := gcBusy, 1
-	if p.calm {
-		percent, more = gcCalm, 0
+	switch {
+	case !p.adds:
+	case p.calm:
+		runtime.SetDefaultGOMAXPROCS()
+	default:
+		runtime.GOMAXPROCS(processors + 1)
 	}
-	if p.adds {
-		runtime.GOMAXPROCS(processors + more)
-	}
-	if !p.collects {
-		return
-	}
-	debug.SetGCPercent(percent)
-	if p.calm {
+	switch {
+	case !p.collects:
+	case p.calm:
+		debug.SetGCPercent(gcCalm)
 		debug.FreeOSMemory()
+	default:
+		debug.SetGCPercent(gcBusy)
 	}
 }
 
