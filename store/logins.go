@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"maps"
 
 	"github.com/edgetether/tether/schema"
 )
@@ -124,30 +123,25 @@ func (t *tx) admit(claims []claiming) (admitted []claiming, err error) {
 }
 
 // own is the compare and set: it takes a device from the epoch that was read,
-// and from no other. It returns the claims that succeeded. A state that is online
-// already is not written again, which would cost a change of the index of states.
+// and from no other. It returns the claims that succeeded.
 func (t *tx) own(claims []claiming) (owners []claiming, err error) {
-	var arriving, present [][]any
-	for _, c := range claims {
+	rows := make([][]any, len(claims))
+	for i, c := range claims {
 		client, err := jsonText(c.Client)
 		if err != nil {
 			return nil, err
 		}
-		rows := &arriving
-		if c.was.state == schema.Online {
-			rows = &present
-		}
-		*rows = append(*rows, []any{c.DeviceID, c.was.epoch, c.Epoch, c.Node, c.BootID, client, c.Now, c.TokenHash, c.TokenExpires})
+		rows[i] = []any{c.DeviceID, c.was.epoch, c.Epoch, c.Node, c.BootID, client, c.Now, c.TokenHash, c.TokenExpires}
 	}
-	taken, err := t.take(arriving, "state = 'online', ")
+	taken, err := idsFor(t, `id TEXT, from_epoch BIGINT, epoch BIGINT, node BIGINT, boot TEXT, says TEXT, at BIGINT,
+		hash TEXT, expires BIGINT`, rows,
+		`UPDATE devices SET owner_epoch = epoch, owner_node = node, boot_id = boot, client = says,
+			state = 'online', state_reason = 'login', last_seen_time = at,
+			old_token = token, old_token_expires = token_expires, token = hash, token_expires = expires
+		FROM given WHERE device_id = id AND owner_epoch = from_epoch RETURNING device_id`)
 	if err != nil {
 		return nil, err
 	}
-	again, err := t.take(present, "")
-	if err != nil {
-		return nil, err
-	}
-	maps.Copy(taken, again)
 	for _, c := range claims {
 		if taken[c.DeviceID] {
 			owners = append(owners, c)
@@ -156,16 +150,6 @@ func (t *tx) own(claims []claiming) (owners []claiming, err error) {
 		}
 	}
 	return owners, nil
-}
-
-// take is own's statement; set is what it sets besides.
-func (t *tx) take(rows [][]any, set string) (taken map[string]bool, err error) {
-	return idsFor(t, `id TEXT, from_epoch BIGINT, epoch BIGINT, node BIGINT, boot TEXT, says TEXT, at BIGINT,
-		hash TEXT, expires BIGINT`, rows,
-		`UPDATE devices SET `+set+`owner_epoch = epoch, owner_node = node, boot_id = boot, client = says,
-			state_reason = 'login', last_seen_time = at,
-			old_token = token, old_token_expires = token_expires, token = hash, token_expires = expires
-		FROM given WHERE device_id = id AND owner_epoch = from_epoch RETURNING device_id`)
 }
 
 // openOrders sees to the orders that a login may settle, or ask for. Few devices
