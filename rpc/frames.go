@@ -51,8 +51,20 @@ const (
 	bitMask    = 0x80
 
 	maxHeader  = 14
-	maxControl = 125 // payload of a control frame
+	maxControl = 125  // payload of a control frame
+	maxShort   = 1020 // of a message that fits into one of buffers, with its header
 )
+
+// appendFrame appends the message as a server sends it: in one frame, not masked.
+func appendFrame(b, message []byte) []byte {
+	b = append(b, bitFin|opText)
+	if n := len(message); n < 126 {
+		b = append(b, byte(n))
+	} else {
+		b = binary.BigEndian.AppendUint16(append(b, 126), uint16(n))
+	}
+	return append(b, message...)
+}
 
 // scanner follows the frames of one direction of a connection.
 type scanner struct {

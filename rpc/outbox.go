@@ -289,8 +289,7 @@ func keep(a, b []frame) []frame {
 }
 
 func (o *outbox) writeFrame(f frame) error {
-	o.ws.SetWriteDeadline(time.Now().Add(o.timeout)) //nolint:errcheck // never fails
-	err := o.ws.WriteMessage(f.kind, f.data)
+	err := o.send(f, time.Now().Add(o.timeout))
 	o.mu.Lock()
 	if f.kind != websocket.PongMessage {
 		o.wrote(len(f.data))
@@ -303,6 +302,23 @@ func (o *outbox) writeFrame(f frame) error {
 		o.sent()
 		return nil
 	}
+	return err
+}
+
+// send writes f in one frame. The WebSocket library would leave memory behind for
+// each; what a server mostly sends is short, and its frames are simple.
+func (o *outbox) send(f frame, deadline time.Time) error {
+	if f.kind != websocket.TextMessage || !o.conn.scan.masked || len(f.data) > maxShort {
+		o.ws.SetWriteDeadline(deadline) //nolint:errcheck // never fails
+		return o.ws.WriteMessage(f.kind, f.data)
+	}
+	b := buffers.Get().(*buffer)
+	defer buffers.Put(b)
+	b.bytes = appendFrame(b.bytes[:0], f.data)
+	if err := o.conn.SetWriteDeadline(deadline); err != nil {
+		return err
+	}
+	_, err := o.conn.Write(b.bytes)
 	return err
 }
 

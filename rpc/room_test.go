@@ -1,8 +1,10 @@
 package rpc
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -161,20 +163,55 @@ func long(heard *int) handler {
 // TestF03_AnswersAreWhole: what a socket takes in part, and what has to wait, is not
 // touched by the answers that are made meanwhile.
 func TestF03_AnswersAreWhole(t *testing.T) {
-	const asked, size = 300, 20_000
+	t.Run("long", func(t *testing.T) { answersAreWhole(t, 300, 20_000) })
+	t.Run("short", func(t *testing.T) { answersAreWhole(t, 6_000, 900) })
+}
+
+func answersAreWhole(t *testing.T, asked, size int) {
 	url, _, _ := listen(t, Options{MaxOutbox: 2 * asked * size}, handler{request: func(r *Request) {
 		r.Reply(strings.Repeat(string(r.id), size/len(r.id)))
 	}})
 	c := connect(t, url)
 	c.accepted()
 	for i := range asked {
-		c.send(ping(fmt.Sprint(100 + i)))
+		c.send(ping(fmt.Sprint(1000 + i)))
 	}
 	for i := range asked {
 		f := c.receive()
-		id := fmt.Sprint(100 + i)
+		id := fmt.Sprint(1000 + i)
 		if want := `{"jsonrpc":"2.0","id":` + id + `,"result":"` + strings.Repeat(id, size/len(id)) + `"}`; f == nil || string(f.payload) != want {
 			t.Fatalf("answer %s is not whole", id)
 		}
+	}
+}
+
+// TestMessagesOfEachLength: a server's message is one frame, whichever of the three
+// forms its length has.
+func TestMessagesOfEachLength(t *testing.T) {
+	const around = len(`{"jsonrpc":"2.0","id":1,"result":""}`)
+	for _, size := range []int{125, 126, maxShort, maxShort + 1, 4 << 10, math.MaxUint16, math.MaxUint16 + 1} {
+		url, _, _ := listen(t, Options{}, handler{request: func(r *Request) { r.Reply(strings.Repeat("x", size-around)) }})
+		c := connect(t, url)
+		c.accepted()
+		c.send(ping("1"))
+		want := `{"jsonrpc":"2.0","id":1,"result":"` + strings.Repeat("x", size-around) + `"}`
+		if f := c.receive(); f == nil || f.op != opText || f.payload != want {
+			t.Errorf("%d bytes: not as it should be", size)
+		}
+	}
+}
+
+// TestShortAnswersLeaveNothing: to send one takes no memory.
+func TestShortAnswersLeaveNothing(t *testing.T) {
+	url, _, peers := listen(t, Options{}, handler{})
+	c := connect(t, url)
+	c.accepted()
+	p, answer := <-peers, bytes.Repeat([]byte("x"), 60)
+	if n := testing.AllocsPerRun(100, func() {
+		if err := p.send(answer); err != nil {
+			t.Fatal(err)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
 	}
 }

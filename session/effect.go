@@ -3,7 +3,7 @@ package session
 import "github.com/edgetether/tether/schema"
 
 // effect is what a core wants done. The set is sealed: the types of this file,
-// each carried out by Session.do.
+// each carried out by Session.do, and pingRequest, which is to be answered.
 type effect interface{ isEffect() }
 
 // Toward the device.
@@ -92,6 +92,7 @@ type (
 	}
 )
 
+func (pingRequest) isEffect()  {}
 func (reply) isEffect()        {}
 func (fail) isEffect()         {}
 func (call) isEffect()         {}

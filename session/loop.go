@@ -323,6 +323,8 @@ func (s *Session) crash(reason any) {
 // here, and the frames of their functions small.
 func (s *Session) do(e effect) {
 	switch e := e.(type) {
+	case pingRequest:
+		e.to.Reply("pong")
 	case reply:
 		e.to.Reply(e.result)
 	case fail:

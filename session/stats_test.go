@@ -179,6 +179,19 @@ func TestT45_WordsAreFixed(t *testing.T) {
 	}
 }
 
+// TestPingsLeaveNothing: a session's goroutine takes no memory for them. Each that did
+// would have to help whenever garbage is collected.
+func TestPingsLeaveNothing(t *testing.T) {
+	h := New(Config{Waits: new(Waits)})
+	defer h.Close()
+	s := &Session{hub: h, cell: h.meter.cell(), core: newCore(&h.cfg.Settings, 1, "", time.Now())}
+	s.core.phase, s.core.state, s.gauge.state = open, schema.Online, stateOnline
+	var ev event = pingRequest{noResponder{}}
+	if n := testing.AllocsPerRun(100, func() { s.handle(ev) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
 // TestCountingAllocatesNothing: what a ping costs has no part of it.
 func TestCountingAllocatesNothing(t *testing.T) {
 	h := New(Config{Waits: new(Waits)})
