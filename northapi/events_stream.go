@@ -24,7 +24,7 @@ const (
 	// streamBatch is how many bytes are taken of the feed at a time, and
 	// streamPage how many events of the store. They are all that a reader who
 	// does not read holds in memory.
-	streamBatch = 16 << 10
+	streamBatch = 32 << 10
 	streamPage  = 100
 	// streamBuffer is how many bytes the kernel keeps for a reader.
 	streamBuffer = 64 << 10
@@ -212,18 +212,26 @@ func (s *eventStream) advance(ctx context.Context) (end bool, err error) {
 	}
 	for _, e := range b.events {
 		if err = s.check(); err == nil {
-			err = s.write(e.frame)
+			err = s.send(e)
 		}
 		if err != nil {
 			return false, err
 		}
-		s.at = e.pos
+		s.at = e.event.Pos
 	}
 	s.at = b.through
 	if b.end {
 		s.behind = time.Time{}
 	}
 	return b.end, nil
+}
+
+func (s *eventStream) send(e *told) error {
+	text, err := e.frame()
+	if err != nil {
+		return err
+	}
+	return s.write(text)
 }
 
 // fed is what the feed has. It does not know who is in which group: whether
@@ -252,16 +260,11 @@ func (s *eventStream) stored(ctx context.Context) (batch, error) {
 	b := batch{through: x.Through, end: x.Through >= x.Last}
 	s.live = s.live || b.end
 	if x.First > s.at+1 && s.at < x.Last {
-		text, err := frame(x.First-1, "gap", gap{s.at, x.First})
-		b.events = []told{{pos: x.First - 1, frame: text}}
-		return b, err
+		b.events = []*told{tellGap(gap{s.at, x.First})}
+		return b, nil
 	}
 	for _, e := range x.Events {
-		text, err := eventFrame(e)
-		if err != nil {
-			return b, err
-		}
-		b.events = append(b.events, told{pos: e.Pos, frame: text})
+		b.events = append(b.events, &told{event: e})
 	}
 	return b, nil
 }

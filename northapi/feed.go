@@ -27,30 +27,65 @@ var errTooManyStreams = &schema.Error{
 }
 
 // Feed wakes the streams of events when there are new ones, and keeps the
-// newest, written once for all streams. It is no queue: a stream knows its
-// position, and what is here no more it reads from the store. So a reader
-// that is slow or dead costs the others nothing, and the writer of the store,
-// on whose goroutine Publish runs, never waits.
+// newest. It is no queue: a stream knows its position, and what is here no more
+// it reads from the store. So a reader that is slow or dead costs the others
+// nothing, and the writer of the store, on whose goroutine Publish runs, neither
+// waits nor writes: an event is written by the first stream that takes it, once
+// for all.
 type Feed struct {
 	turns chan struct{}
 
 	mu     sync.Mutex
-	recent []told        // without gap up to last
-	bytes  int           // of recent's frames
+	recent []*told       // without gap up to last
+	bytes  int           // of recent
 	last   int64         // position of what was published last
 	news   chan struct{} // closed by the next Publish; nil: nobody waits
 	open   int
 	byKey  map[string]int
 }
 
-// told is an event as it is sent.
+// told is an event to be sent.
 type told struct {
-	pos      int64
-	deviceID string
-	jobID    string // of whose order it is; empty: of none
-	kind     schema.EventKind
-	frame    []byte
+	event schema.Event
+
+	written sync.Once
+	text    []byte
+	err     error
+
+	read sync.Once
+	job  string
 }
+
+// frame is the event as it is sent.
+func (t *told) frame() ([]byte, error) {
+	t.written.Do(func() { t.text, t.err = eventFrame(t.event) })
+	return t.text, t.err
+}
+
+// tellGap is told in place of events that are gone.
+func tellGap(g gap) *told {
+	t := &told{event: schema.Event{Pos: g.First - 1}}
+	t.written.Do(func() { t.text, t.err = frame(g.First-1, "gap", g) })
+	return t
+}
+
+// jobID is of whose order the event is; empty: of none.
+func (t *told) jobID() string {
+	t.read.Do(func() { t.job = t.event.OrderRef().JobID })
+	return t.job
+}
+
+// isOf says whether the event is one of sel's.
+func (t *told) isOf(sel schema.EventSelection) bool {
+	job := ""
+	if len(sel.JobIDs) > 0 {
+		job = t.jobID()
+	}
+	return sel.Takes(t.event.DeviceID, job, t.event.Kind)
+}
+
+// size is about what keeping it takes, with its frame.
+func (t *told) size() int { return 512 + 2*len(t.event.Detail) }
 
 // NewFeed makes a feed, whose Publish is to be told of all that is committed.
 func NewFeed() *Feed {
@@ -63,22 +98,14 @@ func (f *Feed) Publish(events []schema.Event) {
 	if len(events) == 0 {
 		return
 	}
-	var frames []told
-	if f.listened() {
-		frames = tell(events)
-	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if events[0].Pos != f.last+1 || len(frames) != len(events) {
+	if events[0].Pos != f.last+1 {
 		f.drop(len(f.recent))
 	}
 	f.last = events[len(events)-1].Pos
-	for _, e := range frames {
-		f.bytes += len(e.frame)
-	}
-	f.recent = append(f.recent, frames...)
-	for len(f.recent) > feedEvents || f.bytes > feedBytes {
-		f.drop(1)
+	if f.open > 0 {
+		f.keep(events)
 	}
 	if f.news != nil {
 		close(f.news)
@@ -86,30 +113,24 @@ func (f *Feed) Publish(events []schema.Event) {
 	}
 }
 
-// tell writes events. One that cannot be written is for the store to tell of.
-func tell(events []schema.Event) []told {
-	frames := make([]told, 0, len(events))
-	for _, e := range events {
-		frame, err := eventFrame(e)
-		if err != nil {
-			return nil
-		}
-		frames = append(frames, told{e.Pos, e.DeviceID, e.OrderRef().JobID, e.Kind, frame})
+// keep is under the lock.
+func (f *Feed) keep(events []schema.Event) {
+	all := make([]told, len(events))
+	for i := range all {
+		all[i].event = events[i]
+		f.recent = append(f.recent, &all[i])
+		f.bytes += all[i].size()
 	}
-	return frames
-}
-
-func (f *Feed) listened() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.open > 0
+	for len(f.recent) > feedEvents || f.bytes > feedBytes {
+		f.drop(1)
+	}
 }
 
 // drop is under the lock. It forgets the oldest n.
 func (f *Feed) drop(n int) {
 	for i := range n {
-		f.bytes -= len(f.recent[i].frame)
-		f.recent[i] = told{}
+		f.bytes -= f.recent[i].size()
+		f.recent[i] = nil
 	}
 	f.recent = f.recent[n:]
 }
@@ -127,7 +148,7 @@ func (f *Feed) wait() <-chan struct{} {
 
 // batch is a part of a stream.
 type batch struct {
-	events  []told
+	events  []*told
 	through int64 // nothing else is of the stream up to here
 	end     bool  // nothing else is there
 }
@@ -149,10 +170,10 @@ func (f *Feed) after(at int64, sel schema.EventSelection, size int) (batch, bool
 		if size <= 0 {
 			return b, true
 		}
-		b.through = e.pos
-		if sel.Takes(e.deviceID, e.jobID, e.kind) {
+		b.through = e.event.Pos
+		if e.isOf(sel) {
 			b.events = append(b.events, e)
-			size -= len(e.frame)
+			size -= e.size()
 		}
 	}
 	b.end = true

@@ -24,7 +24,7 @@ func commit(after int64, n int, detail string) []schema.Event {
 func (b batch) String() string {
 	text := fmt.Sprint(b.through, b.end, ":")
 	for _, e := range b.events {
-		text += fmt.Sprint(" ", e.pos)
+		text += fmt.Sprint(" ", e.event.Pos)
 	}
 	return text
 }
@@ -83,8 +83,18 @@ func TestFeed_After(t *testing.T) {
 	bad := commit(18, 2, "")
 	bad[1].Detail = schema.RawObject("{")
 	f.Publish(bad)
-	if _, ok := f.after(18, schema.EventSelection{}, 1); ok {
-		t.Error("an event that cannot be written is silent")
+	b, _ := f.after(18, schema.EventSelection{}, 1<<20)
+	for i, e := range b.events {
+		if e.text != nil {
+			t.Errorf("event %d is written before a stream takes it", i)
+		}
+		text, err := e.frame()
+		if again, _ := e.frame(); (err == nil) != (i == 0) || err == nil && &again[0] != &text[0] {
+			t.Errorf("event %d: %q, then %q, %v", i, text, again, err)
+		}
+	}
+	if len(b.events) != 2 {
+		t.Errorf("%d events, want 2", len(b.events))
 	}
 }
 
@@ -106,14 +116,14 @@ func TestFeed_IsBounded(t *testing.T) {
 	if len(f.recent) != feedEvents || cap(f.recent) > 3*feedEvents {
 		t.Errorf("%d events are kept in %d places", len(f.recent), cap(f.recent))
 	}
-	large := strings.Repeat("x", 64<<10)
+	large := strings.Repeat("x", 32<<10)
 	for range 100 {
 		f.Publish(commit(pos, 1, large))
 		pos++
 	}
 	bytes := 0
 	for _, e := range f.recent {
-		bytes += len(e.frame)
+		bytes += e.size()
 	}
 	if bytes != f.bytes || bytes > feedBytes || bytes < feedBytes-70<<10 {
 		t.Errorf("%d bytes are kept, counted as %d", bytes, f.bytes)
