@@ -27,7 +27,7 @@ const auditColumns = "audit_id, at, actor, key_id, address, service, target, sta
 
 // keepAudits writes the lines of a run.
 func (t *tx) keepAudits(rows [][]any) error {
-	return t.insert("INSERT INTO audit ("+auditColumns+") VALUES ", " ON CONFLICT DO NOTHING", rows)
+	return t.insertRows("INSERT INTO audit ("+auditColumns+") VALUES ", " ON CONFLICT DO NOTHING", rows)
 }
 
 // lostAudit is the op that tells of lost lines. It takes the place of the last

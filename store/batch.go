@@ -58,11 +58,11 @@ func (t *tx) flush() error {
 	if err := t.number(); err != nil {
 		return err
 	}
-	rows := make([][]any, len(t.events))
-	for i, e := range t.events {
-		rows[i] = []any{e.DeviceID, e.Seq, e.Pos, e.Time, string(e.Kind), e.Outcome, e.By, string(e.Detail)}
-	}
-	return t.insert("INSERT INTO events (device_id, seq, pos, at, kind, outcome, actor, detail) VALUES ", "", rows)
+	return t.insert("INSERT INTO events (device_id, seq, pos, at, kind, outcome, actor, detail) VALUES ", "", len(t.events),
+		func(args []any, i int) []any {
+			e := &t.events[i]
+			return append(args, e.DeviceID, e.Seq, e.Pos, e.Time, string(e.Kind), e.Outcome, e.By, string(e.Detail))
+		})
 }
 
 // number gives the events their pos and seq: both counters are moved by as

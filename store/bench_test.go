@@ -2,9 +2,11 @@ package store
 
 import (
 	"database/sql"
+	"encoding/json"
 	"fmt"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/edgetether/tether/schema"
 )
@@ -14,16 +16,46 @@ import (
 // counters: what the engine gives at most. Compare the events/s.
 func BenchmarkEvents(b *testing.B) {
 	eachBench(b, func(b *testing.B) {
-		s := open(b, Options{MaxPending: 1 << 30})
+		done := make(chan struct{})
+		s := open(b, Options{MaxPending: 1 << 30, OnCommit: closeAfter(b.N, done)})
 		b.ResetTimer()
 		for n := range b.N {
 			s.Record(note(fmt.Sprint(n%100), n))
 		}
-		if _, err := write(b.Context(), s, func(*tx) (int, error) { return 0, nil }); err != nil {
-			b.Fatal(err)
-		}
+		<-done
 		b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
 	})
+}
+
+// BenchmarkSamples is reports for the history, each with its event.
+func BenchmarkSamples(b *testing.B) {
+	eachBench(b, func(b *testing.B) {
+		done := make(chan struct{})
+		s := open(b, Options{MaxPending: 1 << 30, OnCommit: closeAfter(b.N, done)})
+		text := `{"CPU_info":{"user":1.5,"system":0.5,"idle":97.9,"iowait":0.1},"Memory_info":{"total":4096,"free":1024.5,"buff_cache":512},` +
+			`"Disk_info":{"root_total":32768,"root_used":8192,"root_percent":25},"dev_state":"running"}`
+		var report schema.StatusInfo
+		must(b, json.Unmarshal([]byte(text), &report))
+		b.ReportAllocs()
+		b.ResetTimer()
+		for n := range b.N {
+			s.Sample(schema.Sample{DeviceID: fmt.Sprint(n % 10_000), Time: int64(n), Status: report})
+		}
+		<-done
+		b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "samples/s")
+	})
+}
+
+// closeAfter closes done when n changes are committed.
+func closeAfter(n int, done chan<- struct{}) func(int, time.Duration, error) {
+	left := n
+	return func(batch int, _ time.Duration, err error) {
+		if was := left; err == nil {
+			if left -= batch; was > 0 && left <= 0 {
+				close(done)
+			}
+		}
+	}
 }
 
 func BenchmarkBareBatch(b *testing.B) {

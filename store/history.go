@@ -13,11 +13,10 @@ import (
 const insertSamples = `INSERT INTO status_history (device_id, at, status, cpu_user, cpu_system, cpu_idle, cpu_iowait,
 	mem_total, mem_free, mem_cache, root_total, root_used, root_percent) VALUES `
 
-// sampleRow is the row of a report whose text is given.
-func sampleRow(m schema.Sample, text string) []any {
-	values := figures(&m.Status)
-	row := append(make([]any, 0, 3+len(values)), m.DeviceID, m.Time, text)
-	for _, f := range values {
+// appendSample appends the row of a report whose text is given.
+func appendSample(row []any, m schema.Sample, text []byte) []any {
+	row = append(row, m.DeviceID, m.Time, string(text))
+	for _, f := range figures(&m.Status) {
 		row = append(row, *f)
 	}
 	return row

@@ -70,7 +70,7 @@ func (t *tx) addJob(sc schema.Scope, n schema.NewJob, newID func() string) error
 	for i, id := range devices {
 		rows[i] = []any{n.JobID, i + 1, id, newID()}
 	}
-	return t.insert("INSERT INTO job_devices (job_id, place, device_id, order_id) VALUES ", "", rows)
+	return t.insertRows("INSERT INTO job_devices (job_id, place, device_id, order_id) VALUES ", "", rows)
 }
 
 // roomForJob says whether one more job may run.

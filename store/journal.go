@@ -48,19 +48,20 @@ type (
 
 // keepSamples leaves a status event beside each row of the history.
 func (t *tx) keepSamples(samples []sample) error {
-	rows := make([][]any, len(samples))
+	texts := make([]schema.RawObject, len(samples))
 	for i, m := range samples {
-		text, err := jsonText(m.Status)
-		if err != nil {
+		var err error
+		if texts[i], err = jsonBytes(m.Status); err != nil {
 			return err
 		}
-		rows[i] = sampleRow(m.Sample, text)
 		m.event(schema.Event{
 			DeviceID: m.DeviceID, Time: m.Time, Kind: schema.EventStatus, Outcome: outcomeSuccess, By: byDevice,
-			Detail: schema.RawObject(text),
+			Detail: texts[i],
 		})
 	}
-	return t.insert(insertSamples, " ON CONFLICT DO NOTHING", rows)
+	return t.insert(insertSamples, " ON CONFLICT DO NOTHING", len(samples), func(args []any, i int) []any {
+		return appendSample(args, samples[i].Sample, texts[i])
+	})
 }
 
 // setTold moves told_version, which only rises. Its rows are of a device and a version.

@@ -19,6 +19,16 @@ type link struct {
 	text   func(string) string // see engine
 	conn   *sql.Conn
 	byText map[string]*sql.Stmt
+	execs  map[string]executor // likewise, of SQLite's driver
+
+	args  []any // room for those of one statement
+	named []driver.NamedValue
+}
+
+// executor is a prepared statement of a driver.
+type executor interface {
+	driver.Stmt
+	driver.StmtExecContext
 }
 
 // begin starts a transaction, on a new connection if there is none.
@@ -35,7 +45,7 @@ func (l *link) open(ctx context.Context) error {
 	}
 	conn, err := l.db.Conn(ctx)
 	if err == nil {
-		l.conn, l.byText = conn, map[string]*sql.Stmt{}
+		l.conn, l.byText, l.execs = conn, map[string]*sql.Stmt{}, map[string]executor{}
 	}
 	return err
 }
@@ -46,20 +56,28 @@ func (l *link) drop() {
 	if l.conn == nil {
 		return
 	}
-	if l.local && l.conn.Raw(func(any) error { return nil }) == nil { // else it took them along
+	if l.local && l.conn.Raw(l.closeExecs) == nil { // else it took them along
 		for _, st := range l.byText {
 			_ = st.Close()
 		}
 	}
 	_ = l.conn.Raw(func(any) error { return driver.ErrBadConn }) // so it is closed, not kept
 	_ = l.conn.Close()
-	l.conn, l.byText = nil, nil
+	l.conn, l.byText, l.execs = nil, nil, nil
 }
 
-// patient is a context that ends when the engine must be taken for gone.
+func (l *link) closeExecs(any) error {
+	for _, st := range l.execs {
+		_ = st.Close()
+	}
+	return nil
+}
+
+// patient is a context that ends when the engine must be taken for gone. SQLite is
+// here: its driver would start a goroutine for each statement that may be called off.
 func (l *link) patient() (context.Context, context.CancelFunc) {
 	if l.local {
-		return context.WithCancel(context.Background())
+		return context.Background(), func() {}
 	}
 	return context.WithTimeout(context.Background(), patience)
 }
@@ -85,11 +103,36 @@ func (t *tx) exec(text string, args ...any) (int64, error) {
 	if !t.link.local {
 		return affected(t.sql.ExecContext(t.ctx, t.link.text(text), storable(args)...))
 	}
-	st, err := t.link.prepared(t.ctx, text)
-	if err != nil {
-		return 0, err
+	var res sql.Result
+	err := t.link.conn.Raw(func(c any) (err error) {
+		res, err = t.link.exec(t.ctx, c, text, storable(args))
+		return err
+	})
+	return affected(res, err)
+}
+
+// exec is a statement of SQLite's driver itself: what is between would copy all
+// arguments once more, and these are most of what a service of devices writes.
+func (l *link) exec(ctx context.Context, conn any, text string, args []any) (driver.Result, error) {
+	st, ok := l.execs[text]
+	if !ok {
+		made, err := conn.(driver.ConnPrepareContext).PrepareContext(ctx, l.text(text))
+		if err != nil {
+			return nil, err
+		}
+		st = made.(executor)
+		l.execs[text] = st
 	}
-	return affected(st.ExecContext(t.ctx, storable(args)...))
+	defer func() { clear(l.named) }()
+	l.named = l.named[:0]
+	for i, v := range args {
+		value, err := driver.DefaultParameterConverter.ConvertValue(v)
+		if err != nil {
+			return nil, err
+		}
+		l.named = append(l.named, driver.NamedValue{Ordinal: i + 1, Value: value})
+	}
+	return st.ExecContext(ctx, l.named)
 }
 
 func affected(res sql.Result, err error) (int64, error) {

@@ -160,7 +160,11 @@ func (w *writer) take() []*op {
 	if w.down != nil { // a try is as good as another
 		choose = oldest
 	}
-	batch, rest := choose(append(w.again, w.queue...))
+	all := w.queue
+	if len(w.again) > 0 {
+		all = append(w.again, w.queue...)
+	}
+	batch, rest := choose(all)
 	w.again, w.queue = nil, rest
 	for _, o := range batch {
 		w.waiters -= o.waiting()
@@ -200,6 +204,7 @@ func pick(all []*op) (batch, rest []*op) {
 	if n > maxBatch {
 		return oldest(all)
 	}
+	batch, rest = make([]*op, 0, maxBatch), make([]*op, 0, len(all)-maxBatch)
 	for i, o := range all {
 		if i < len(urgent) && urgent[i] {
 			batch = append(batch, o)

@@ -12,15 +12,28 @@ import (
 // rows, and each is prepared once: it bounds those as well.
 const maxRows = 64
 
-// insert writes rows with as few statements as maxRows allows.
-func (t *tx) insert(head, tail string, rows [][]any) error {
-	for part := range parts(rows) {
-		text, args := values(head, tail, part)
-		if _, err := t.exec(text, args...); err != nil {
+// insert writes n rows with as few statements as maxRows allows. row appends the
+// values of row i.
+func (t *tx) insert(head, tail string, n int, row func(args []any, i int) []any) error {
+	for from := 0; from < n; from += maxRows {
+		to := min(from+maxRows, n)
+		args := t.link.args[:0]
+		for i := from; i < to; i++ {
+			args = row(args, i)
+		}
+		_, err := t.exec(valuesText(nil, head, tail, to-from, len(args)/(to-from)), args...)
+		clear(args)
+		t.link.args = args // for the next statement
+		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// insertRows is insert of rows that are there.
+func (t *tx) insertRows(head, tail string, rows [][]any) error {
+	return t.insert(head, tail, len(rows), func(args []any, i int) []any { return append(args, rows[i]...) })
 }
 
 // parts cuts rows into pieces of maxRows at most.
@@ -81,25 +94,30 @@ func values(head, tail string, rows [][]any) (string, []any) { return valuesAs(n
 
 // valuesAs is values, and casts the first row to kinds.
 func valuesAs(kinds []string, head, tail string, rows [][]any) (string, []any) {
+	return valuesText(kinds, head, tail, len(rows), len(rows[0])), slices.Concat(rows...)
+}
+
+func valuesText(kinds []string, head, tail string, rows, columns int) string {
 	var text strings.Builder
-	args := make([]any, 0, len(rows)*len(rows[0]))
-	text.Grow(len(head) + len(tail) + 6*cap(args))
+	text.Grow(len(head) + len(tail) + 6*rows*columns)
 	text.WriteString(head)
-	for i, row := range rows {
-		if i > 0 {
+	number := make([]byte, 0, 8)
+	for i := range rows * columns {
+		switch {
+		case i == 0:
+			text.WriteByte('(')
+		case i%columns == 0:
+			text.WriteString("),(")
+		default:
 			text.WriteByte(',')
 		}
-		for j, v := range row {
-			text.WriteByte("(,"[min(j, 1)])
-			args = append(args, v)
-			if i == 0 && kinds != nil {
-				text.WriteString("CAST($" + strconv.Itoa(len(args)) + " AS " + kinds[j] + ")")
-			} else {
-				text.WriteString("$" + strconv.Itoa(len(args)))
-			}
+		number = strconv.AppendInt(append(number[:0], '$'), int64(i+1), 10)
+		if i < len(kinds) {
+			text.WriteString("CAST(" + string(number) + " AS " + kinds[i] + ")")
+		} else {
+			text.Write(number)
 		}
-		text.WriteByte(')')
 	}
-	text.WriteString(tail)
-	return text.String(), args
+	text.WriteString(")" + tail)
+	return text.String()
 }

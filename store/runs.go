@@ -48,10 +48,11 @@ type lonely struct {
 // everything before it, and before everything after it.
 func runs(batch []*op) ([]*run, []result) {
 	var all []*run
-	results := make([]result, len(batch))
+	results, room := make([]result, len(batch)), make([]schema.Event, len(batch))
 	first := 0               // the run that a change may join at the earliest
 	free := map[string]int{} // the same for changes that touch a device or order
 	for i, o := range batch {
+		results[i].events = room[i : i : i+1] // most leave one
 		if o.join == nil {
 			all = append(all, &run{alone: &lonely{&results[i], o.apply}})
 			first = len(all)
@@ -80,6 +81,11 @@ func (t *tx) apply(batch []*op) ([]result, error) {
 			return nil, err
 		}
 	}
+	n := 0
+	for i := range results {
+		n += len(results[i].events)
+	}
+	t.events = make([]schema.Event, 0, n)
 	for i := range results {
 		t.events = append(t.events, results[i].events...)
 	}

@@ -52,11 +52,16 @@ func storable(args []any) []any {
 
 // jsonText is v as it is kept.
 func jsonText(v any) (string, error) {
+	b, err := jsonBytes(v)
+	return string(b), err
+}
+
+func jsonBytes(v any) ([]byte, error) {
 	b, err := json.Marshal(v)
 	if err != nil {
-		return "", fmt.Errorf("store: encode: %w", err)
+		return nil, fmt.Errorf("store: encode: %w", err)
 	}
-	return string(b), nil
+	return b, nil
 }
 
 // optionalJSON is v as it is kept; a nil or zero one is NULL.
