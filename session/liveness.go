@@ -1,6 +1,8 @@
 package session
 
 import (
+	"hash/fnv"
+	"io"
 	"time"
 
 	"github.com/edgetether/tether/schema"
@@ -15,11 +17,13 @@ type liveness struct {
 	lastSeen time.Time
 	report   *schema.StatusInfo // the last one
 	reported time.Time
-	sampled  time.Time // the last report that the history keeps
+	sampled  time.Time     // the last report that the history keeps
+	stagger  time.Duration // see staggered
 }
 
 func (c *core) startLiveness(now time.Time) {
 	c.state, c.why, c.due = schema.Online, "login", now.Add(c.set.FirstDue)
+	c.stagger = staggered(c.deviceID)
 	c.publish()
 }
 
@@ -77,10 +81,27 @@ func (c *core) onStatus(ev statusRequest, now time.Time) {
 	c.report, c.reported = ev.info, now
 	c.publish()
 	c.emit(reply{ev.to, struct{}{}})
-	if c.sampled.IsZero() || now.Sub(c.sampled) >= c.set.StatusSample {
+	if c.keeps(now) {
 		c.sampled = now
 		c.emit(sample{schema.Sample{DeviceID: c.deviceID, Time: now.UnixMilli(), Status: *ev.info}})
 	}
+}
+
+// keeps says whether the history keeps a report of now: it does the first one, and
+// from then on one in each slot of StatusSample.
+func (c *core) keeps(now time.Time) bool {
+	every := c.set.StatusSample
+	slot := func(t time.Time) time.Duration { return (t.Sub(c.opened) + c.stagger%every) / every }
+	return every < 0 || c.sampled.IsZero() || slot(now) != slot(c.sampled)
+}
+
+// staggered is when the slots of a device begin, as the time before its session's
+// beginning: another for each. Else a fleet that came at once would be written down at
+// once, every minute.
+func staggered(deviceID string) time.Duration {
+	h := fnv.New64a()
+	io.WriteString(h, deviceID) //nolint:errcheck // never fails
+	return time.Duration(h.Sum64() >> 1)
 }
 
 // telling is the part of a core that keeps its device told of its record. It
