@@ -77,8 +77,8 @@
 //
 // A stream of events (events_stream.go) is a position in the log of all
 // devices, and nothing that waits for its reader. The Feed (feed.go) wakes it
-// when something was committed, and keeps the newest events, written once for
-// all streams; what is older it reads from the store, in pages. Readers may so be as
+// when something was committed, and keeps the newest events, each written once for
+// all streams, by the first that takes it; what is older it reads from the store, in pages. Readers may so be as
 // slow as they like without a queue of theirs, and without a loss; the writer
 // of the store, whose goroutine calls Publish, never waits. The store is the
 // truth: events that no Feed was told of, of another process say, come with the
