@@ -66,8 +66,9 @@ type Peer struct {
 	out  outbox
 	done chan struct{}
 
-	closing atomic.Bool // the end has a cause; what still arrives is discarded
-	strikes int         // malformed messages or unasked responses in a row; the reader's
+	closing atomic.Bool             // the end has a cause; what still arrives is discarded
+	strikes int                     // malformed messages or unasked responses in a row; the reader's
+	spare   atomic.Pointer[Request] // for the next one; nil: there is none
 
 	messages, malformed, unasked atomic.Uint64
 

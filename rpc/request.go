@@ -36,7 +36,11 @@ var methods = func() map[string]string {
 
 // newRequest copies what it keeps of m, all but the params.
 func newRequest(p *Peer, m *message, b *batch, slot int) *Request {
-	r := &Request{Params: m.params, peer: p, batch: b, slot: slot}
+	r := p.spare.Swap(nil)
+	if r == nil {
+		r = new(Request)
+	}
+	*r = Request{Params: m.params, peer: p, batch: b, slot: slot}
 	if name, ok := methods[string(m.method)]; ok {
 		r.Method = name
 	} else {
@@ -69,6 +73,15 @@ func (r *Request) Reply(result any) {
 		answer = encodeError(r.id, err)
 	}
 	r.answer(answer)
+}
+
+// ReplyLast is Reply of somebody who alone has the request, and nobody looks at it
+// afterwards: the peer's next one takes its place in memory.
+func (r *Request) ReplyLast(result any) {
+	r.Reply(result)
+	if r.peer != nil {
+		r.peer.spare.Store(r)
+	}
 }
 
 // Fail answers with an error: a schema.Error as errors.go maps it, any other

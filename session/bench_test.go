@@ -45,7 +45,7 @@ func BenchmarkCounting(b *testing.B) {
 	h := New(Config{Waits: new(Waits)})
 	defer h.Close()
 	s := &Session{hub: h, cell: h.meter.cell(), core: newCore(&h.cfg.Settings, 1, "", h.born)}
-	var ev event = pingRequest{}
+	var ev event = pingRequest{new(rpc.Request)}
 	b.ReportAllocs()
 	for b.Loop() {
 		s.cell.messages[gotMethod(schema.MethodPing)].Add(1)

@@ -177,10 +177,10 @@ func (c *core) onMessage(ev event, now time.Time) {
 }
 
 // serve answers a message of a device that is logged in.
-func (c *core) serve(e event, now time.Time) {
-	switch ev := e.(type) {
+func (c *core) serve(ev event, now time.Time) {
+	switch ev := ev.(type) {
 	case pingRequest:
-		c.emit(e.(effect)) // it is there already: of what comes most nothing is left behind
+		c.emit(ev)
 	case statusRequest:
 		c.onStatus(ev, now)
 	default:

@@ -23,7 +23,9 @@ type (
 		params schema.LoginParams
 		err    error
 	}
-	pingRequest   struct{ to responder }
+	// pingRequest has a pointer and nothing else: it then is an event without taking
+	// memory. It is the effect as well, that the ping be answered.
+	pingRequest   struct{ to *rpc.Request }
 	statusRequest struct {
 		to   responder
 		info *schema.StatusInfo // the core's from now on

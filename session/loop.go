@@ -324,7 +324,7 @@ func (s *Session) crash(reason any) {
 func (s *Session) do(e effect) {
 	switch e := e.(type) {
 	case pingRequest:
-		e.to.Reply("pong")
+		e.to.ReplyLast("pong")
 	case reply:
 		e.to.Reply(e.result)
 	case fail:

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/edgetether/tether/rpc"
 	"github.com/edgetether/tether/schema"
 )
 
@@ -186,7 +187,7 @@ func TestPingsLeaveNothing(t *testing.T) {
 	defer h.Close()
 	s := &Session{hub: h, cell: h.meter.cell(), core: newCore(&h.cfg.Settings, 1, "", time.Now())}
 	s.core.phase, s.core.state, s.gauge.state = open, schema.Online, stateOnline
-	var ev event = pingRequest{noResponder{}}
+	var ev event = pingRequest{new(rpc.Request)}
 	if n := testing.AllocsPerRun(100, func() { s.handle(ev) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
@@ -197,7 +198,7 @@ func TestCountingAllocatesNothing(t *testing.T) {
 	h := New(Config{Waits: new(Waits)})
 	defer h.Close()
 	s := &Session{hub: h, cell: h.meter.cell(), core: newCore(&h.cfg.Settings, 1, "", time.Now())}
-	var ev event = pingRequest{}
+	var ev event = pingRequest{new(rpc.Request)}
 	if n := testing.AllocsPerRun(100, func() {
 		s.cell.messages[gotMethod(schema.MethodPing)].Add(1)
 		s.observe(ev)

@@ -213,7 +213,7 @@ func (w *world) play(m move) {
 		c.loggedIn = true
 		w.ask(m.who, loginRequest{to: noResponder{}, params: schema.LoginParams{DeviceID: testDevice, Password: "x", BootID: "b"}})
 	case mPing:
-		w.ask(m.who, pingRequest{noResponder{}})
+		w.ask(m.who, pingRequest{new(rpc.Request)})
 	case mUpload:
 		w.handIn(m.who)
 	case mAuthOK:
