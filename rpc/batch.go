@@ -59,7 +59,7 @@ func (p *Peer) dispatchBatch(raw []byte, h Handler) bool {
 	}
 	if !valid {
 		p.malformed.Add(1)
-		p.o.Totals.Malformed.Add(1)
+		p.totals.Malformed.Add(1)
 	}
 	return valid
 }
@@ -88,7 +88,7 @@ func (p *Peer) dispatchMember(b *batch, slot int, raw []byte, h Handler) bool {
 
 func (p *Peer) acceptMember(m *message, b *batch, slot int, h Handler) {
 	name, _ := jsontext.AppendUnquote(nil, m.method) // the guard has decoded it
-	if slices.Contains(p.o.NotInBatch, string(name)) {
+	if slices.Contains(p.notInBatch, string(name)) {
 		m.refuse("this method is never in a batch")
 		return
 	}

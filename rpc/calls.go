@@ -43,7 +43,7 @@ type callTable struct {
 // most once, on the goroutine of Serve, in the order of receipt with requests.
 // It is not called after Forget, nor if the connection ends first.
 func (p *Peer) Call(method string, params any, done func(Response)) (id uint64, err error) {
-	raw, err := encodeParams(params, p.o.MaxSent)
+	raw, err := encodeParams(params, p.maxSent)
 	if err != nil {
 		return 0, err
 	}
@@ -69,7 +69,7 @@ func (p *Peer) Forget(id uint64) {
 
 // Notify sends a notification; it never blocks.
 func (p *Peer) Notify(method string, params any) error {
-	raw, err := encodeParams(params, p.o.MaxSent)
+	raw, err := encodeParams(params, p.maxSent)
 	if err != nil {
 		return err
 	}

@@ -21,14 +21,12 @@ var errOutboxFull = errors.New("rpc: too much is waiting to be written")
 // written where it is put in; otherwise a goroutine writes, and exists only while
 // there is something to write. There is one writer of the connection at a time.
 type outbox struct {
-	ws      *websocket.Conn
+	peer    *Peer // whose it is
 	conn    *frameConn
 	max     int
-	pause   int                // Options.PauseAt
-	room    *Room              // nil: of no others
-	timeout time.Duration      // for each write
-	sent    func()             // the close frame was written
-	failed  func(reason error) // a write failed: the frame boundary is lost
+	pause   int           // Options.PauseAt
+	room    *Room         // nil: of no others
+	timeout time.Duration // for each write
 
 	mu      sync.Mutex
 	waiting []frame
@@ -216,7 +214,7 @@ func (o *outbox) fail(err error) {
 	o.failing = true
 	o.wrote(0)
 	o.mu.Unlock()
-	o.failed(err)
+	o.peer.writeFailed(err)
 }
 
 // write is the goroutine.
@@ -299,7 +297,7 @@ func (o *outbox) writeFrame(f frame) error {
 	}
 	o.mu.Unlock()
 	if f.kind == websocket.CloseMessage && (err == nil || errors.Is(err, websocket.ErrCloseSent)) {
-		o.sent()
+		o.peer.awaitClose()
 		return nil
 	}
 	return err
@@ -309,8 +307,8 @@ func (o *outbox) writeFrame(f frame) error {
 // each; what a server mostly sends is short, and its frames are simple.
 func (o *outbox) send(f frame, deadline time.Time) error {
 	if f.kind != websocket.TextMessage || !o.conn.scan.masked || len(f.data) > maxShort {
-		o.ws.SetWriteDeadline(deadline) //nolint:errcheck // never fails
-		return o.ws.WriteMessage(f.kind, f.data)
+		o.peer.ws.SetWriteDeadline(deadline) //nolint:errcheck // never fails
+		return o.peer.ws.WriteMessage(f.kind, f.data)
 	}
 	b := buffers.Get().(*buffer)
 	defer buffers.Put(b)

@@ -60,11 +60,17 @@ type Stats struct {
 
 // Peer is one side of a connection. Its methods are safe from any goroutine.
 type Peer struct {
-	o    Options
 	ws   *websocket.Conn
 	conn *frameConn
 	out  outbox
 	done chan struct{}
+
+	// Of its Options.
+	maxSent      int
+	closeTimeout time.Duration
+	notInBatch   []string
+	admits       func() bool
+	totals       *Totals
 
 	closing atomic.Bool             // the end has a cause; what still arrives is discarded
 	strikes int                     // malformed messages or unasked responses in a row; the reader's
@@ -73,17 +79,19 @@ type Peer struct {
 	messages, malformed, unasked atomic.Uint64
 
 	mu       sync.Mutex
-	end      End
+	end      *End        // nil: it goes on
 	hangup   *time.Timer // closes the socket if the other side's close frame does not come
 	inFlight []*Request  // not yet answered
 	calls    callTable
 }
 
 func newPeer(ws *websocket.Conn, conn *frameConn, o Options) *Peer {
-	p := &Peer{o: o, ws: ws, conn: conn, done: make(chan struct{})}
-	p.out.ws, p.out.conn, p.out.timeout = ws, conn, o.WriteTimeout
+	p := &Peer{
+		ws: ws, conn: conn, done: make(chan struct{}),
+		maxSent: o.MaxSent, closeTimeout: o.CloseTimeout, notInBatch: o.NotInBatch, admits: o.Admit, totals: o.Totals,
+	}
+	p.out.peer, p.out.conn, p.out.timeout = p, conn, o.WriteTimeout
 	p.out.max, p.out.pause, p.out.room = o.MaxOutbox, o.PauseAt, o.Room
-	p.out.sent, p.out.failed = p.awaitClose, p.writeFailed
 	ws.SetPingHandler(p.transportPing)
 	ws.SetPongHandler(func(string) error { p.admit(); return nil })
 	ws.SetCloseHandler(func(int, string) error { return nil }) // answered through the outbox, by finish
@@ -102,13 +110,13 @@ func (p *Peer) Serve(h Handler) End {
 	if p.hangup != nil {
 		p.hangup.Stop()
 	}
-	return p.end
+	return *p.end
 }
 
 // readMessages hands over one message after the other until reading fails.
 func (p *Peer) readMessages(h Handler) error {
 	for {
-		if p.o.PauseAt > 0 {
+		if p.out.pause > 0 {
 			p.out.awaitRoom()
 		}
 		_, r, err := p.ws.NextReader()
@@ -144,7 +152,7 @@ func (p *Peer) receive(raw []byte, h Handler) {
 
 // admit asks Options.Admit and closes the connection if it refuses.
 func (p *Peer) admit() bool {
-	if p.o.Admit == nil || p.o.Admit() {
+	if p.admits == nil || p.admits() {
 		return true
 	}
 	p.fail(ReasonFlood, schema.ClosePolicy)
@@ -190,8 +198,8 @@ func (p *Peer) finish(err error) {
 func (p *Peer) settle(e End) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.end.Reason == "" {
-		p.end = e
+	if p.end == nil {
+		p.end = &e
 		p.closing.Store(true)
 	}
 }
@@ -222,7 +230,7 @@ func (p *Peer) awaitClose() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.hangup == nil {
-		p.hangup = time.AfterFunc(p.o.CloseTimeout, p.Abort)
+		p.hangup = time.AfterFunc(p.closeTimeout, p.Abort)
 	}
 }
 

@@ -169,11 +169,11 @@ func (p *Peer) refuse(m message) {
 	switch m.kind {
 	case stray:
 		p.unasked.Add(1)
-		p.o.Totals.Unasked.Add(1)
+		p.totals.Unasked.Add(1)
 		return
 	case invalid:
 		p.send(m.answer()) //nolint:errcheck // a peer that is gone needs no answer
 	}
 	p.malformed.Add(1)
-	p.o.Totals.Malformed.Add(1)
+	p.totals.Malformed.Add(1)
 }

@@ -31,7 +31,6 @@ type Session struct {
 	mailbox     chan event
 	completions chan event
 	stops       chan event
-	loginSeen   chan struct{} // closed when the first login was answered
 	done        chan struct{} // closed when the loop has ended
 
 	// For readers in other goroutines.
@@ -46,6 +45,7 @@ type Session struct {
 	lost   map[uint64]uint64 // of those given up, the peer's id: the core's number
 	armed  time.Time         // when the timer fires; zero: it is stopped
 	gauge  gauge
+	behind chan struct{} // of the message that the reader waits for
 
 	unanswered []*ticket // a panic came over them
 }
@@ -58,10 +58,11 @@ type late struct {
 
 func (late) isEvent() {}
 
-// awaited is a message that the reader waits for; the loop takes the event out.
+// awaited is a message that the reader waits for; the loop takes the event out, and
+// closes handled when its answer is in the outbox.
 type awaited struct {
 	event
-	handled chan struct{} // closed when that is done
+	handled chan struct{}
 }
 
 func newSession(h *Hub, p *rpc.Peer, source netip.Addr, admit func() bool, cell *cell, now time.Time) *Session {
@@ -71,7 +72,6 @@ func newSession(h *Hub, p *rpc.Peer, source netip.Addr, admit func() bool, cell 
 		mailbox:     make(chan event, mailboxSize),
 		completions: make(chan event, completionSize),
 		stops:       make(chan event, stopSize),
-		loginSeen:   make(chan struct{}),
 		done:        make(chan struct{}),
 	}
 }
@@ -121,17 +121,16 @@ func (s *Session) Request(r *rpc.Request) {
 // are so deep that they would double the reader's stack, for the one message of
 // its kind, until the connection ends.
 func (s *Session) requestLogin(r *rpc.Request) {
+	m := awaited{handled: make(chan struct{})}
 	told := make(chan struct{})
 	go func() {
 		defer close(told)
 		defer s.recoverReader()
-		s.post(decode(r))
+		m.event = decode(r)
+		s.post(m)
 	}()
 	<-told
-	select {
-	case <-s.loginSeen:
-	case <-s.done:
-	}
+	s.await(m)
 }
 
 // requestDiscover lets the reader wait until the answer is in the outbox. It is the
@@ -140,6 +139,10 @@ func (s *Session) requestLogin(r *rpc.Request) {
 func (s *Session) requestDiscover(r *rpc.Request) {
 	m := awaited{decode(r), make(chan struct{})}
 	s.post(m)
+	s.await(m)
+}
+
+func (s *Session) await(m awaited) {
 	select {
 	case <-m.handled:
 	case <-s.done:
@@ -231,14 +234,17 @@ func (s *Session) handle(ev event) {
 	}()
 	switch m := ev.(type) {
 	case awaited:
-		defer close(m.handled)
-		ev = m.event
+		s.behind, ev = m.handled, m.event
 	case replied:
 		delete(s.calls, m.call)
 	case late:
 		ev = replied{s.numberOf(m.id), m.resp}
 	}
 	s.apply(ev)
+	if s.behind != nil && (s.core.login == nil || s.core.phase >= open) { // else the login goes on
+		close(s.behind)
+		s.behind = nil
+	}
 }
 
 func (s *Session) apply(ev event) {
@@ -252,22 +258,13 @@ func (s *Session) apply(ev event) {
 		s.do(s.rest[0])
 	}
 	clear(wanted) // or a quiet device's last message would live on in them
-	if s.core.phase != was && s.core.phase >= open {
-		s.sawLogin()
+	if s.core.phase != was && s.core.phase == open {
+		s.peer.SetMaxMessage(s.hub.cfg.MaxMessage)
 	}
 	for len(s.failed) > 0 {
 		number := s.failed[0]
 		s.failed = s.failed[1:]
 		s.apply(callFailed{number})
-	}
-}
-
-func (s *Session) sawLogin() {
-	select {
-	case <-s.loginSeen:
-	default:
-		s.peer.SetMaxMessage(s.hub.cfg.MaxMessage)
-		close(s.loginSeen)
 	}
 }
 

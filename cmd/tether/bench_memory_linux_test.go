@@ -29,7 +29,7 @@ const (
 // BenchmarkMemory is the resident memory for each connection, of the service and
 // of the floor: idle, and after the messages of five minutes at the contract's
 // cadence. Both processes run with the settings of the runtime that they have in
-// the field: GOGC 25 for the service, which sets it once it has come up, 100 for the floor, and no limit of memory.
+// the field: GOGC 20 for the service once a storm is over, 120 in it, 100 for the floor, and no limit of memory.
 func BenchmarkMemory(b *testing.B) {
 	var least weight
 	b.Run("floor", func(b *testing.B) {
