@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -387,4 +388,34 @@ func TestF46_FailedWriteEndsTheConnection(t *testing.T) {
 			t.Errorf("notify: %v", err)
 		}
 	})
+}
+
+// TestRequestIsUsedAgain: who answers with ReplyLast has the next request in the same
+// memory, alone, in a batch and as a notification, and each answer has its own id.
+func TestRequestIsUsedAgain(t *testing.T) {
+	seen := make(chan *Request, 100)
+	url, _, _ := listen(t, Options{}, handler{request: func(r *Request) {
+		seen <- r
+		if r.Method != "ping" || r.Params != nil {
+			t.Errorf("%s %s", r.Method, r.Params)
+		}
+		r.ReplyLast("pong")
+	}})
+	c := connect(t, url)
+	c.accepted()
+	one := func(id string) string { return `{"jsonrpc":"2.0","id":` + id + `,"result":"pong"}` }
+	for i := range 20 {
+		id := strconv.Itoa(i)
+		c.send(ping(id))
+		c.expect(one(id))
+	}
+	c.send(`{"jsonrpc":"2.0","method":"ping"}`)
+	c.send("[" + ping("1") + "," + ping(`"two"`) + "]")
+	c.expect("[" + one("1") + "," + one(`"two"`) + "]")
+	first := <-seen
+	for range 22 {
+		if r := <-seen; r != first {
+			t.Fatal("a request has a memory of its own")
+		}
+	}
 }
