@@ -378,7 +378,8 @@ func TestEventsCommand(t *testing.T) {
 	x.types(0, "device update press-7 --name press-8")
 	await(t, "the next event", func() bool { return strings.Count(p.out.String(), "\n") == 2 })
 	await(t, "the next line", func() bool { return strings.Count(log.out.String(), " update ") == 2 })
-	if !p.err.has("tether: connected again; nothing was skipped") || strings.Count(p.out.String(), `"seq":2,`) != 1 {
+	await(t, "word of the return", func() bool { return p.err.has("tether: connected again; nothing was skipped") })
+	if strings.Count(p.out.String(), `"seq":2,`) != 1 {
 		t.Errorf("it printed\n%s\nand said\n%s", &p.out, &p.err)
 	}
 	for _, follower := range []*process{p, log} {
