@@ -48,14 +48,14 @@ tidy:
 
 # SQLite itself, which is a C program in Go, runs half as fast under the race detector, and
 # has nothing for it to find: what it shares it locks in the library below, which is watched.
-RACE      := -race -cpu 1 -gcflags=modernc.org/sqlite/lib=-race=false
+RACE      := -race -gcflags=modernc.org/sqlite/lib=-race=false
 
 # Most tests wait for something: more of them at once than there are cores.
 # On two processors the race detector may crash in a bubble of synctest: a goroutine that
 # finds a channel's timer due runs it in the bubble's own context, which another may use
 # at that moment (go.dev/issue/78156).
 race:
-	@$(GO) test $(RACE) -v -p 3 -parallel 4 -timeout $(TIMEOUT) ./... 2>&1 | awk -f .ci/report.awk
+	@$(GO) test $(RACE) -cpu 1 -v -p 3 -parallel 4 -timeout $(TIMEOUT) ./... 2>&1 | awk -f .ci/report.awk
 
 # What is short under the race detector is run whole without it, and what cannot be short.
 whole:
@@ -70,7 +70,7 @@ interop: needs
 	@.ci/needs "node nodejs" "npm npm" "$(PYTHON)/aiohttp python3-aiohttp" "$(PYTHON)/websockets python3-websockets"
 	$(GO) vet -tags interop ./cmd/tether
 	@rm -rf bin/_artifacts && mkdir -p bin
-	@$(GO) test -race -tags interop -run Interop -v -timeout $(TIMEOUT) -artifacts -outputdir $(CURDIR)/bin ./cmd/tether | awk -f .ci/report.awk
+	@$(GO) test $(RACE) -tags interop -run Interop -v -timeout $(TIMEOUT) -artifacts -outputdir $(CURDIR)/bin ./cmd/tether | awk -f .ci/report.awk
 
 # Small faults put into the core on purpose, each of which the sequences and the simulation must catch.
 mutants:
@@ -78,7 +78,7 @@ mutants:
 
 # Tests that can do more when there is time for it read TETHER_SOAK.
 soak: needs fuzz
-	@TETHER_SOAK=1 $(GO) test -race -cpu 1 -v -count $(SOAKCOUNT) -timeout 12h ./... 2>&1 | awk -f .ci/report.awk
+	@TETHER_SOAK=1 $(GO) test $(RACE) -cpu 1 -v -count $(SOAKCOUNT) -timeout 12h ./... 2>&1 | awk -f .ci/report.awk
 
 fuzz:
 	@for package in $$($(GO) list ./...); do \
