@@ -52,8 +52,7 @@ type told struct {
 	text    []byte
 	err     error
 
-	read sync.Once
-	job  string
+	job *string // of whose order it is; nil: nobody has asked. Under the Feed's lock
 }
 
 // frame is the event as it is sent.
@@ -69,19 +68,17 @@ func tellGap(g gap) *told {
 	return t
 }
 
-// jobID is of whose order the event is; empty: of none.
-func (t *told) jobID() string {
-	t.read.Do(func() { t.job = t.event.OrderRef().JobID })
-	return t.job
-}
-
-// isOf says whether the event is one of sel's.
+// isOf is under the Feed's lock. It says whether the event is one of sel's; the job
+// is read from its detail once, if a stream is of jobs.
 func (t *told) isOf(sel schema.EventSelection) bool {
-	job := ""
-	if len(sel.JobIDs) > 0 {
-		job = t.jobID()
+	if len(sel.JobIDs) == 0 {
+		return sel.Takes(t.event.DeviceID, "", t.event.Kind)
 	}
-	return sel.Takes(t.event.DeviceID, job, t.event.Kind)
+	if t.job == nil {
+		ref := t.event.OrderRef()
+		t.job = &ref.JobID
+	}
+	return sel.Takes(t.event.DeviceID, *t.job, t.event.Kind)
 }
 
 // size is about what keeping it takes, with its frame.

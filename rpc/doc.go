@@ -7,6 +7,9 @@
 //	net.Conn → frameConn (scanner) → websocket.Conn → guard → Handler
 //	Reply, Call, Notify → outbox → websocket.Conn → net.Conn
 //
+// A server's short messages go from the outbox to the net.Conn in a frame of our own:
+// the library would leave memory behind for each.
+//
 // The scanner (frames.go) follows the frame headers under the WebSocket
 // library and holds every rule of southbound section 1 that concerns frames:
 // masks, opcodes, fragments, sizes, and the time from a message's first byte
@@ -39,7 +42,7 @@
 //   - One timer runs while a connection is closing, and closes the socket if
 //     the other side's close frame does not come. Serve stops it.
 //
-// An idle connection therefore has one goroutine, and a read buffer of 1 KiB.
+// An idle connection therefore has one goroutine, and a read buffer of 768 bytes.
 //
 // # The end
 //

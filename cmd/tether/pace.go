@@ -13,7 +13,7 @@ import (
 // The GOGC of a service whose environment has none. What devices hold is there to
 // stay, and what their messages leave behind is little: to collect soon costs a
 // hundredth of the time, and saves a quarter of the memory. While it lasts each
-// goroutine that allocates has to help, and a hundredth of the pings waits for that. A
+// goroutine that allocates has to help, and one ping in a thousand waits for that. A
 // fleet that returns is another matter, and so are devices that are thrown out by the
 // thousand: while memory grows and shrinks as fast as that, it would cost a third. More
 // than this would not make logins quicker, and what they leave between that which
@@ -27,7 +27,7 @@ const (
 )
 
 // ballastSize counts as memory in use, and is never touched, so that no page of it
-// is there: with few devices a quarter of what they hold would be collected too often.
+// is there: with few devices a fifth of what they hold would be collected too often.
 const ballastSize = 16 << 20
 
 // keepPace does so until stop is called, and adds a processor while a fleet returns.
