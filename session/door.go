@@ -16,7 +16,7 @@ const (
 	// connection is taken: two of its batches. That keeps it busy, and more would but
 	// take the processor from it: what has to be done for a fleet that returns is done
 	// in the order in which it ends (reliability F19, F20).
-	maxClaims  = 2048
+	maxClaims  = 4096
 	floodLasts = 2 * time.Second // after the last failure beyond the rate
 	floodCrowd = 256             // connections at the door, from which on none should be accepted
 )

@@ -131,7 +131,7 @@ func TestF37_WriteAheadLogIsBounded(t *testing.T) {
 	}
 	info, err := os.Stat(path + "-wal")
 	must(t, err)
-	if info.Size() > 72<<20 { // of pages before it is cut, and of one transaction
+	if info.Size() > 135<<20 { // of pages before it is cut, and of one transaction
 		t.Fatalf("%d MiB", info.Size()>>20)
 	}
 	must(t, s.Close())
@@ -161,14 +161,14 @@ func TestF37_ForgottenReader(t *testing.T) {
 			ended <- err
 		}()
 		synctest.Wait()
-		grow(t, s, 70)
+		grow(t, s, 140)
 		held := logSize(t, path)
-		if held < 65<<20 {
+		if held < 130<<20 {
 			t.Errorf("the log has %d bytes: the reader held nothing", held)
 		}
 		wantKind(t, <-ended, schema.StoreUnavailable, "")
 		equal(t, "time", time.Since(began), readTimeout)
-		grow(t, s, 70)
+		grow(t, s, 140)
 		if size := logSize(t, path); size > held+3<<20 { // what was written before it was noticed
 			t.Errorf("%d bytes, %d while it was held", size, held)
 		}

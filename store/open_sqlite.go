@@ -59,9 +59,10 @@ func openFile(path string, n int, extra string) (*sql.DB, error) {
 // writing is for the writer: an immediate transaction takes the lock when it
 // begins, so that it cannot fail half-way for want of it; and what undoes a
 // statement of many rows that fails is kept in memory, not in a file.
-// What is in the write-ahead log goes into the file when there are 62 MiB of it: the
-// same pages are written by one commit after the other, and go there once.
-const writing = "_txlock=immediate&_pragma=temp_store(MEMORY)&_pragma=wal_autocheckpoint(16000)"
+// What is in the write-ahead log goes into the file when there are 125 MiB of it: the
+// same pages are written by one commit after the other, and go there once. That takes
+// half a second, in which nothing else is written.
+const writing = "_txlock=immediate&_pragma=temp_store(MEMORY)&_pragma=wal_autocheckpoint(32000)"
 
 // unnamed leaves the numbers of parameters out, if they are in order. To SQLite
 // $1 is a name, and the driver asks for each parameter's name, which goes through
@@ -87,5 +88,5 @@ var parameter = regexp.MustCompile(`\$[0-9]+`)
 func dataSource(path, extra string) string {
 	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + extra +
 		"&_pragma=busy_timeout(2000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)" +
-		"&_pragma=foreign_keys(1)&_pragma=journal_size_limit(67108864)&_pragma=cache_size(-16384)"
+		"&_pragma=foreign_keys(1)&_pragma=journal_size_limit(134217728)&_pragma=cache_size(-16384)"
 }

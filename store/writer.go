@@ -12,8 +12,10 @@ import (
 )
 
 const (
-	// maxBatch bounds how long one commit keeps its callers waiting.
-	maxBatch = 1024
+	// maxBatch bounds how long one commit keeps its callers waiting. Devices of one
+	// batch share pages, each of which is written once: twice as large it writes a
+	// quarter less of a fleet that returns.
+	maxBatch = 2048
 	// retryDelay is the pause of the writer in an outage, unless somebody waits.
 	retryDelay = 500 * time.Millisecond
 )

@@ -69,7 +69,7 @@ func (c *serveCmd) Run(ctx context.Context, s streams) error {
 
 // linger is for what nobody waits for: a fleet's samples and events come one by
 // one, hundreds a second, and a kill may lose a second of them (reliability section 1).
-const linger = 50 * time.Millisecond
+const linger = 100 * time.Millisecond
 
 // serve listens first: who cannot listen must not touch what is stored.
 func (c *serveCmd) serve(ctx, hurry context.Context, s streams) error {
