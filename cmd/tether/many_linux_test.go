@@ -22,7 +22,9 @@ import (
 
 // TestManySessions: devices that do what the contract says stay connected, all
 // of them, however many one process has. There are 1,000 of them in virtual
-// time, and in a soak 100,000 for five minutes of the real one.
+// time, and in a soak 100,000 for five minutes of the real one. There, server and
+// devices share the processors, and a device whose turn comes late is Unknown until it
+// has spoken; in virtual time none may be.
 func TestManySessions(t *testing.T) {
 	if os.Getenv("TETHER_SOAK") != "" {
 		manySessions(t, 100_000, 5*time.Minute)
@@ -30,14 +32,13 @@ func TestManySessions(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		if n := manySessions(t, 1_000, time.Minute); n != 0 { // no processor is short of time here
-			t.Errorf("%d changes of state while they logged in", n)
+			t.Errorf("%d changes of state", n)
 		}
 	})
 }
 
-// manySessions returns how often a device's state changed while the others logged in,
-// all on the same processors. From then on none may.
-func manySessions(t *testing.T, n int, long time.Duration) (storm int) {
+// manySessions fails if a device is thrown out, and returns how often the state of one changed.
+func manySessions(t *testing.T, n int, long time.Duration) (states int) {
 	w := newWorld(t, func(c *serviceConfig) { c.messageRate = schema.MessageRate })
 	password := store.Secrets{}.NewPassword()
 	ids := w.addMany(n, password)
@@ -82,14 +83,14 @@ func manySessions(t *testing.T, n int, long time.Duration) (storm int) {
 	for _, e := range w.events {
 		left := e.Kind == schema.EventDisconnect && strings.Contains(string(e.Detail), `"eof"`) // of itself, at the end
 		switch {
-		case e.Kind == schema.EventState && e.Time < began.UnixMilli():
-			storm++
-		case !left && (e.Kind == schema.EventDisconnect || e.Kind == schema.EventState):
+		case e.Kind == schema.EventState:
+			states++
+		case !left && e.Kind == schema.EventDisconnect:
 			t.Errorf("device %s: %s %s, %v after the last login", e.DeviceID, e.Kind, e.Detail, time.UnixMilli(e.Time).Sub(began))
 		}
 	}
-	t.Logf("%d changes of state while %d devices logged in", storm, n)
-	return storm
+	t.Logf("%d changes of state of %d devices", states, n)
+	return states
 }
 
 // report tells what the process, which is the devices too, has held and used.
