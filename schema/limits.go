@@ -35,8 +35,8 @@ const (
 	// More logins a second and processor than that which fail or are held back are a
 	// flood of strangers. While it lasts, connections are taken at a rate, likewise,
 	// that leaves the processors time for who is logged in (reliability F21, T7).
-	FloodFailing = 400
-	FloodRate    = 500
+	FloodFailing = 300
+	FloodRate    = 375
 
 	MessageRate  = 20  // messages a second of one device
 	MessageBurst = 100 // and at once
