@@ -4,6 +4,7 @@
 # make check    what must hold before a commit: format, vet, staticcheck, test, mutants, tidy
 # make soak     the same tests many times over, and every fuzz target for a while
 # make bench    all benchmarks, in the form that benchstat compares; x-floor is the ratio to what any server would cost
+# make fleet    what is promised of 18,000 devices on one small machine, an hour and a half; FLEET=Killed, say, one part of it
 # make memory-bench  the memory of 15,000 connections, idle and after five minutes, beside a bare echo's
 # make build    static binaries in bin/
 
@@ -15,13 +16,14 @@ TIMEOUT   ?= 14m
 FUZZTIME  ?= 60s
 SOAKCOUNT ?= 10
 BENCH     ?= .
+FLEET     ?= .
 COUNT     ?= 6
 # Tests that are built without the race detector only.
 ALONE     := TestClients(Own|Conform|Broken)|AgentConforms|T15_Memory|T17_EventReaders|T27_ParkedOrderCalls|ConnectsAndCloses|ManySessions|T10_OnTheWire
 # Where Debian keeps what its python3 imports.
 PYTHON    := /usr/lib/python3/dist-packages
 
-.PHONY: demo test interop check soak bench memory-bench build needs vet format staticcheck race whole alone mutants tidy fuzz
+.PHONY: demo test interop check soak bench fleet memory-bench build needs vet format staticcheck race whole alone mutants tidy fuzz
 
 demo:
 	$(GO) run ./cmd/tether demo
@@ -41,7 +43,7 @@ format:
 
 staticcheck:
 	$(GO) tool staticcheck ./...
-	$(GO) tool staticcheck -tags interop ./cmd/tether
+	$(GO) tool staticcheck -tags interop,fleet ./cmd/tether
 
 tidy:
 	$(GO) mod tidy -diff
@@ -90,6 +92,9 @@ fuzz:
 
 bench:
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) -timeout 2h ./...
+
+fleet:
+	$(GO) test -tags fleet -run 'TestFleet/($(FLEET))' -v -timeout 3h ./cmd/tether
 
 memory-bench:
 	$(GO) test -run '^$$' -bench Memory -benchtime 1x -timeout 1h ./cmd/tether -args -sockets 15000 -cadence 5m
