@@ -307,7 +307,7 @@ func fleetGroupOrder(t *testing.T, d *depot) {
 // fleetDrained: SIGTERM with a thousand orders in flight (reliability F52).
 func fleetDrained(t *testing.T, d *depot) {
 	s := d.open(t)
-	d.fleet(t, s, "--orders", "700", "--order-delay", "1400ms", "--callers", "2000", "--for", "5m")
+	d.fleet(t, s, "--orders", "700", "--order-delay", "1400ms", "--callers", "1500", "--for", "5m")
 	_, text := look(t, s.ops, "/metrics")
 	flight := regexp.MustCompile(`(?m)^tether_orders_in_flight (\d+)`).FindStringSubmatch(text)
 	if n, _ := strconv.Atoi(flight[1]); n < 500 {

@@ -32,6 +32,8 @@ type Report struct {
 	Missed           int64            `json:"missed_replies"`
 	Garbled          int64            `json:"garbled_messages"`
 	Unknown          map[string]int64 `json:"unknown"`
+	Unwatched        string           `json:"unwatched,omitzero"` // why Unknown was not counted
+	StreamsLost      int64            `json:"event_streams_lost"` // each was resumed where it was
 
 	Pings   Latency `json:"pings"` // of lean devices; the library does not tell
 	Reports Latency `json:"reports"`
@@ -65,6 +67,10 @@ func (s *simulation) finish() {
 	}
 	r.FalseDisconnects, r.ByFault, r.Reconnects = st.lost.all(), st.hurt.Load(), st.back.Latency()
 	r.Missed, r.Garbled, r.Unknown = st.missed.Load(), st.garbled.Load(), st.unknown.all()
+	r.StreamsLost = st.streams.Load()
+	if why := st.unwatched.Load(); why != nil {
+		r.Unwatched = *why
+	}
 	r.Pings, r.Reports = st.ping.Latency(), st.report.Latency()
 	r.Orders, r.OrderTime, r.CarriedOut = st.orders.all(), st.order.Latency(), st.given.Load()
 	r.Herd, r.WrongLogins, r.Late = s.faults.herd, st.wrong.all(), s.clock.late.Latency()
@@ -132,8 +138,7 @@ func (r *Report) WriteText(w io.Writer) error {
 		t.row("herd", "%s", r.Herd)
 	}
 	t.row("missed replies", "%d; garbled messages %d", r.Missed, r.Garbled)
-	t.row("Unknown seen", "%d", sum(r.Unknown))
-	t.counts(r.Unknown)
+	t.unknown(r)
 	if r.Mode == Lean {
 		t.row("pings", "%s", r.Pings)
 		t.row("reports", "%s", r.Reports)
@@ -206,6 +211,18 @@ func (t *table) counts(counts map[string]int64) {
 	for _, name := range names {
 		t.row("", "%8d  %s", counts[name], name)
 	}
+}
+
+func (t *table) unknown(r *Report) {
+	switch {
+	case r.Unwatched != "":
+		t.row("Unknown seen", "not counted: %s", r.Unwatched)
+	case r.StreamsLost > 0:
+		t.row("Unknown seen", "%d; the stream of events was lost %d times", sum(r.Unknown), r.StreamsLost)
+	default:
+		t.row("Unknown seen", "%d", sum(r.Unknown))
+	}
+	t.counts(r.Unknown)
 }
 
 func (t *table) usage(who string, u *Usage) {

@@ -3,6 +3,8 @@ package sim
 import (
 	"context"
 	"errors"
+	"io"
+	"iter"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/edgetether/tether/northapi/client"
 	"github.com/edgetether/tether/schema"
 )
 
@@ -30,6 +33,55 @@ func TestHeard(t *testing.T) {
 	}
 	if got := f.stats.unknown.all(); len(got) != 2 || got["while the device behaved"] != 1 || got["by a fault on purpose"] != 1 {
 		t.Error(got)
+	}
+}
+
+// eventsAPI has events to give, or why not.
+type eventsAPI struct {
+	API
+	asked int
+	err   error
+}
+
+func (a *eventsAPI) Events(_ context.Context, q client.EventQuery) iter.Seq2[schema.Event, error] {
+	a.asked++
+	return func(yield func(schema.Event, error) bool) {
+		if a.err == nil {
+			q.OnLost(io.EOF, time.Second)
+		}
+		yield(schema.Event{Pos: 7, DeviceID: "1", Outcome: "Unknown"}, a.err)
+	}
+}
+
+// TestWatch: a key that is refused ends the watch, and the report says so; what
+// may pass is tried again, and a stream that was lost is no Unknown device.
+func TestWatch(t *testing.T) {
+	for _, c := range []struct {
+		err   error
+		asked int
+		row   string
+	}{
+		{schema.Errorf(schema.Unauthenticated, "unauthenticated", "unknown key"), 1, "Unknown seen        not counted: unknown key\n"},
+		{schema.Errorf(schema.Forbidden, "forbidden", "not this role"), 1, "Unknown seen        not counted: not this role\n"},
+		{schema.ErrDraining, 3, "Unknown seen        0\n"},
+		{nil, 3, "Unknown seen        3; the stream of events was lost 3 times\n                           3  while the device behaved\n"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			a := &eventsAPI{err: c.err}
+			o, err := Options{Devices: 1, Mode: Lean, API: a}.withDefaults()
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			defer cancel()
+			s := &simulation{fleet: newFleet(ctx, &o, []*Account{{DeviceID: "1"}}), report: &Report{}, faults: &faults{}}
+			s.watch(ctx)
+			s.finish()
+			var text strings.Builder
+			if err := s.report.WriteText(&text); err != nil || a.asked != c.asked || !strings.Contains(text.String(), c.row) {
+				t.Errorf("%v: asked %d times, wrote\n%s", c.err, a.asked, &text)
+			}
+		})
 	}
 }
 

@@ -18,6 +18,9 @@ type stats struct {
 	garbled  atomic.Int64 // messages that were none
 	hurt     atomic.Int64 // connections that a fault on purpose ended
 	given    atomic.Int64 // orders that devices carried out
+	streams  atomic.Int64 // of events, that were lost
+
+	unwatched atomic.Pointer[string] // why the events are not read; nil: they are
 
 	first, last atomic.Int64 // moments: of the first attempt, and of the last first login
 
