@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"encoding/json"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -68,6 +69,36 @@ func TestF20_ClaimsAreCounted(t *testing.T) {
 		claims(2)
 		close(l.hold)
 		claims(0)
+	})
+}
+
+// TestT1_BehindALogin: what a device sends behind its login, without waiting for the
+// answer, is not measured by what a stranger may send, nor served as one's.
+func TestT1_BehindALogin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, l := bubble(t)
+		l.hold = make(chan struct{})
+		e := connect(t, h)
+		answers := make(chan rpc.Response, 2)
+		long := json.RawMessage(`{"CPU_info":{},"Memory_info":{},"Disk_info":{},"custom":{"x":"` + strings.Repeat("x", schema.MaxLoginMessage) + `"}}`)
+		for _, c := range []struct {
+			method string
+			params any
+		}{{schema.MethodLogin, schema.LoginParams{DeviceID: "1", Password: "t-right"}}, {schema.MethodUploadStatus, long}} {
+			go e.peer.Call(c.method, c.params, func(r rpc.Response) { answers <- r }) //nolint:errcheck // there would be no answer
+			synctest.Wait()
+		}
+		close(l.hold)
+		for range 2 {
+			select {
+			case r := <-answers:
+				if r.Err != nil {
+					t.Error(r.Err)
+				}
+			case end := <-e.closed:
+				t.Fatalf("closed: %+v", end)
+			}
+		}
 	})
 }
 
