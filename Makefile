@@ -1,6 +1,6 @@
 # make demo     a server, a simulated device and some orders, on loopback
 # make test     everything that must hold, in about a quarter of an hour on two cores
-# make interop  devices on JSON-RPC libraries of others, which npm and the Go proxy give; conversations in bin/_artifacts
+# make interop  devices on JSON-RPC libraries of others, which npm and the Go proxy give, conversations in bin/_artifacts; a real Prometheus
 # make check    what must hold before a commit: format, vet, staticcheck, test, mutants, tidy
 # make soak     the same tests many times over, and every fuzz target for a while
 # make bench    all benchmarks, in the form that benchstat compares; x-floor is the ratio to what any server would cost
@@ -69,7 +69,7 @@ alone:
 	@$(GO) test -run '$(ALONE)' -v -parallel 8 -timeout $(TIMEOUT) ./cmd/tether | awk -f .ci/report.awk
 
 interop: needs
-	@.ci/needs "node nodejs" "npm npm" "$(PYTHON)/aiohttp python3-aiohttp" "$(PYTHON)/websockets python3-websockets"
+	@.ci/needs "node nodejs" "npm npm" "prometheus prometheus" "$(PYTHON)/aiohttp python3-aiohttp" "$(PYTHON)/websockets python3-websockets"
 	$(GO) vet -tags interop ./cmd/tether
 	@rm -rf bin/_artifacts && mkdir -p bin
 	@$(GO) test $(RACE) -tags interop -run Interop -v -timeout $(TIMEOUT) -artifacts -outputdir $(CURDIR)/bin ./cmd/tether | awk -f .ci/report.awk

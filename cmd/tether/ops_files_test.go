@@ -80,22 +80,45 @@ func checkQuery(t *testing.T, where, query string, names, words map[string]bool)
 	}
 }
 
+// panel is one of the dashboard.
+type panel struct {
+	Title, Description string
+	Targets            []struct{ Expr string }
+}
+
+// dashboard is the text of the dashboard, and its panels.
+func dashboard(t *testing.T) (text string, panels []panel) {
+	t.Helper()
+	text = source(t, opsFiles+"dashboard.json")
+	var d struct{ Panels []panel }
+	if err := json.Unmarshal([]byte(text), &d); err != nil || len(d.Panels) < 10 {
+		t.Fatal(len(d.Panels), err)
+	}
+	return text, d.Panels
+}
+
+// alert is one of the rules.
+type alert struct {
+	Alert, Expr string
+	Annotations struct{ Summary, Description string }
+}
+
+func alerts(t *testing.T) []alert {
+	t.Helper()
+	var rules struct{ Groups []struct{ Rules []alert } }
+	if err := yaml.Unmarshal([]byte(source(t, opsFiles+"alerts.yaml")), &rules); err != nil || len(rules.Groups) != 1 {
+		t.Fatal(len(rules.Groups), err)
+	}
+	return rules.Groups[0].Rules
+}
+
 // TestOpsFiles: the dashboard and the alert rules ask for metrics that there
 // are, and every metric is in the table of README, and on the dashboard.
 func TestOpsFiles(t *testing.T) {
 	t.Parallel()
 	metrics, names, words := exported(t)
-	var dashboard struct {
-		Panels []struct {
-			Title, Description string
-			Targets            []struct{ Expr string }
-		}
-	}
-	text := source(t, opsFiles+"dashboard.json")
-	if err := json.Unmarshal([]byte(text), &dashboard); err != nil || len(dashboard.Panels) < 10 {
-		t.Fatal(len(dashboard.Panels), err)
-	}
-	for _, p := range dashboard.Panels {
+	text, panels := dashboard(t)
+	for _, p := range panels {
 		for _, target := range p.Targets {
 			checkQuery(t, "the panel "+p.Title, target.Expr, names, words)
 		}
@@ -108,18 +131,7 @@ func TestOpsFiles(t *testing.T) {
 			t.Errorf("the dashboard does not know %s", name)
 		}
 	}
-	var rules struct {
-		Groups []struct {
-			Rules []struct {
-				Alert, Expr string
-				Annotations struct{ Summary, Description string }
-			}
-		}
-	}
-	if err := yaml.Unmarshal([]byte(source(t, opsFiles+"alerts.yaml")), &rules); err != nil || len(rules.Groups) != 1 {
-		t.Fatal(err)
-	}
-	for _, r := range rules.Groups[0].Rules {
+	for _, r := range alerts(t) {
 		checkQuery(t, r.Alert, r.Expr, names, words)
 		if r.Annotations.Summary == "" || r.Annotations.Description == "" {
 			t.Errorf("%s does not say what to do", r.Alert)
