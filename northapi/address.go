@@ -1,6 +1,7 @@
 package northapi
 
 import (
+	"net"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -51,6 +52,15 @@ func client(peer netip.Addr, lines []string, declared func(netip.Addr) bool) net
 		peer = next
 	}
 	return peer
+}
+
+// Loopback says whether a host, which a port may follow, is this machine by a name
+// that nobody else can give it: localhost, or a loopback address.
+func Loopback(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	return strings.EqualFold(host, "localhost") || addressOf(host).IsLoopback()
 }
 
 // addressOf reads an address, which a port may follow. What is none is the

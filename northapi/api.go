@@ -49,7 +49,7 @@ type Config struct {
 	// that no new request is sent here. Orders are refused by Sessions itself,
 	// which logs the refusal. nil: never.
 	Draining func() bool
-	// AuthOff lets every request do everything, under the name "anonymous". It
+	// AuthOff lets every request to a loopback name do everything, under the name "anonymous". It
 	// is for loopback addresses alone, which its giver has to see to.
 	AuthOff bool
 	// KeyRate is how many requests a second one key may make, and twice as many

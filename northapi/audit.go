@@ -3,6 +3,7 @@ package northapi
 import (
 	"context"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/edgetether/tether/schema"
@@ -53,7 +54,8 @@ func firstPart(pattern string) string {
 const maxListed = 20
 
 // identifiers adds the members of a request or an answer that name things:
-// "…_id" and "…_ids". No secret is among them.
+// "…_id" and "…_ids". What is no identifier is left out, however it is called: it
+// may be long, and a secret.
 func identifiers(into map[string]any, v any) {
 	at := reflect.Indirect(reflect.ValueOf(v))
 	if at.Kind() != reflect.Struct {
@@ -63,16 +65,26 @@ func identifiers(into map[string]any, v any) {
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		value := at.FieldByIndex(f.Index)
 		switch {
-		case strings.HasSuffix(name, "_id") && f.Type.Kind() == reflect.String && value.String() != "":
+		case strings.HasSuffix(name, "_id") && f.Type.Kind() == reflect.String && isID(value.String()):
 			into[name] = value.String()
-		case strings.HasSuffix(name, "_ids") && f.Type.Kind() == reflect.Slice && value.Len() > 0:
-			if n := value.Len(); n > maxListed {
-				into[name+"_count"], value = n, value.Slice(0, maxListed)
-			}
-			into[name] = value.Interface()
+		case strings.HasSuffix(name, "_ids") && f.Type == reflect.TypeFor[[]string]():
+			listed(into, name, value.Interface().([]string))
 		}
 	}
 }
+
+// listed adds the identifiers of a list.
+func listed(into map[string]any, name string, values []string) {
+	ids := slices.DeleteFunc(slices.Clone(values), func(v string) bool { return !isID(v) })
+	if n := len(ids); n > maxListed {
+		into[name+"_count"], ids = n, ids[:maxListed]
+	}
+	if len(ids) > 0 {
+		into[name] = ids
+	}
+}
+
+func isID(text string) bool { return schema.CheckID("", text) == nil }
 
 // auditList is a request for the audit log.
 type auditList struct {

@@ -124,6 +124,20 @@ func TestAudit_Query(t *testing.T) {
 	w.do("admin", get, "audit_query_all?by="+strings.Repeat("x", 133), "").want(t, 400, "invalid_member")
 }
 
+// TestAudit_OnlyIdentifiers: what is no identifier is in no line, wherever it
+// was put: it may be a megabyte, or a secret.
+func TestAudit_OnlyIdentifiers(t *testing.T) {
+	w := newWorld(t)
+	junk := strings.Repeat("x", 1<<19)
+	w.do("operator", post, "order_cancel", w.marshal(map[string]any{"order_id": junk})).want(t, 400, "invalid_member")
+	w.do("operator", put, "device_groups_update", w.marshal(map[string]any{"device_id": "201", "group_ids": []string{"103", junk, "104"}})).want(t, 400, "invalid_member")
+	for i, want := range []string{`{"device_id":"201","group_ids":["103","104"]}`, `{}`} {
+		if got := string(w.lines("")[i].Target); got != want {
+			t.Errorf("%d bytes: %.100s", len(got), got)
+		}
+	}
+}
+
 // TestAudit_LongLists: a line stays short, whatever was asked for.
 func TestAudit_LongLists(t *testing.T) {
 	for n, want := range map[int]string{20: `"group_ids":["1000",`, 21: `"group_ids_count":21`, 1000: `"group_ids_count":1000`} {

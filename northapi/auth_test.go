@@ -98,3 +98,29 @@ func TestAuthOff(t *testing.T) {
 		t.Errorf("by %q", by)
 	}
 }
+
+// TestT29_RebindingWithoutKeys: a page whose own host name has been turned to this
+// machine is the server's to a browser. Without keys nothing else would stop it.
+func TestT29_RebindingWithoutKeys(t *testing.T) {
+	off := newWorld(t, func(c *northapi.Config) { c.AuthOff = true })
+	on := newWorld(t)
+	for host, ours := range map[string]bool{
+		"127.0.0.1:9090": true, "127.8.8.8": true, "localhost:9090": true, "LocalHost": true, "[::1]:9090": true, "[::1]": true,
+		"x.evil:9090": false, "localhost.evil": false, "127.0.0.1.evil:9090": false, "192.0.2.1:9090": false, "": false,
+	} {
+		ask := func(w *world, kind, method, path, body string) answer {
+			r := w.request(kind, method, path, body)
+			r.Host = host
+			r.Header.Set("Origin", "http://"+host)
+			r.Header.Set("Sec-Fetch-Site", "same-origin")
+			return w.send(r)
+		}
+		if !ours {
+			ask(off, "", get, "device_query_all", "").want(t, 401, "unauthenticated")
+			ask(off, "", post, "key_add", `{"name":"evil","role":"admin"}`).want(t, 401, "unauthenticated")
+		} else {
+			ask(off, "", get, "device_query_all", "").want(t, 200, "")
+		}
+		ask(on, "viewer", get, "device_query_all", "").want(t, 200, "")
+	}
+}

@@ -3,6 +3,7 @@ package northapi
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/edgetether/tether/schema"
@@ -13,9 +14,10 @@ type call struct {
 	*api
 	http.ResponseWriter
 	began    time.Time
-	status   int    // as it was answered
-	streamed bool   // over HTTP/2
-	observed string // its name for Observe; empty: it is not observed
+	status   int           // as it was answered
+	streamed bool          // over HTTP/2
+	patience time.Duration // for each piece of the answer
+	observed string        // its name for Observe; empty: it is not observed
 
 	at      *mounted
 	address string          // of who asks
@@ -33,8 +35,11 @@ type call struct {
 // once (reliability T27), and what each of them holds meanwhile is the stack of
 // its connection's goroutine, which must not have been deep before either.
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	c := &call{api: a, ResponseWriter: w, began: time.Now(), status: http.StatusOK, streamed: r.ProtoMajor == 2, caller: r.Context()}
+	c := &call{api: a, ResponseWriter: w, began: time.Now(), status: http.StatusOK, streamed: r.ProtoMajor == 2, patience: schema.WriteTimeout, caller: r.Context()}
 	defer c.observe()
+	if !c.streamed {
+		c.deadline(time.Time{}) // of the answer before, on the same connection
+	}
 	if r.URL.Path == waitingPath {
 		aside(func() { a.router.ServeHTTP(c, r.WithContext(context.WithoutCancel(c.caller))) })
 	} else {
@@ -66,23 +71,30 @@ func aside(f func()) {
 // WriteHeader notes the status on its way.
 func (c *call) WriteHeader(status int) {
 	c.status = status
-	c.limitWrite()
+	c.deadline(time.Now().Add(c.patience))
 	c.ResponseWriter.WriteHeader(status)
 }
 
-// Write writes a part of the answer.
-func (c *call) Write(p []byte) (int, error) {
-	c.limitWrite()
-	return c.ResponseWriter.Write(p)
+// writePiece is how much of an answer is written at a time.
+const writePiece = 64 << 10
+
+// Write writes a part of the answer. Each piece has its time: whoever does not
+// read it holds it no longer than that (T17), and who reads slowly gets all.
+func (c *call) Write(p []byte) (n int, err error) {
+	for piece := range slices.Chunk(p, writePiece) {
+		c.deadline(time.Now().Add(c.patience))
+		m, err := c.ResponseWriter.Write(piece)
+		n += m
+		if err != nil {
+			return n, err
+		}
+	}
+	return n, nil
 }
 
-// limitWrite bounds how long a part of an answer waits for who does not read it
-// (T17). HTTP/1.1 hands most answers to the kernel, and is done with them; over
-// HTTP/2 the other side decides when any may be sent.
-func (c *call) limitWrite() {
-	if c.streamed {
-		_ = http.NewResponseController(c.ResponseWriter).SetWriteDeadline(time.Now().Add(schema.WriteTimeout)) // or the caller is gone
-	}
+// deadline is when what is written must be on its way; the zero time: there is none.
+func (c *call) deadline(at time.Time) {
+	_ = http.NewResponseController(c.ResponseWriter).SetWriteDeadline(at) // or the caller is gone
 }
 
 // Unwrap lets http.ResponseController find what is underneath.
@@ -111,7 +123,7 @@ func (c *call) carryOut(at *mounted, r *http.Request) {
 func (c *call) begin(r *http.Request) {
 	defer caught(&c.err)
 	if c.at.endpoint.stream {
-		r.Body = limitStall(c.ResponseWriter, r)
+		r.Body, c.patience = limitStall(c.ResponseWriter, r), importStall
 	} else {
 		r.Body = limitBody(c.ResponseWriter, r) // which closes the connection of who sends too much
 	}
@@ -174,7 +186,7 @@ func (c *call) over() (over bool) {
 // answer ends the request.
 func (c *call) answer(r *http.Request) {
 	if c.leave != nil {
-		c.leave()
+		defer c.leave() // an answer that is not taken counts as well
 	}
 	if c.err != nil {
 		failed := c.shown(c.at.name, c.err)

@@ -26,11 +26,13 @@ const importStall = time.Minute
 // importing is an import on its way: the one answer that is written while its
 // request is still being read.
 type importing struct {
-	api    *api
-	who    caller
-	lines  *lineReader
-	decode lineDecoder
-	dry    bool
+	api     *api
+	who     caller
+	request *http.Request
+	checked time.Time // when its key was looked at
+	lines   *lineReader
+	decode  lineDecoder
+	dry     bool
 
 	out    *importOutput
 	batch  []*imported
@@ -68,7 +70,7 @@ func (a *api) deviceImport(who caller, r *http.Request) (reply, error) {
 	if r.Header.Get("Idempotency-Key") != "" {
 		return reply{}, errOnce
 	}
-	m := &importing{api: a, who: who, lines: newLineReader(r.Body), dry: q.dry}
+	m := &importing{api: a, who: who, request: r, checked: a.Now(), lines: newLineReader(r.Body), dry: q.dry}
 	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	switch {
 	case err == nil && media == "application/x-ndjson":
@@ -166,6 +168,9 @@ func (m *importing) settle(ctx context.Context) error {
 	if ctx.Err() != nil { // nobody would get the passwords
 		return errBodyCut
 	}
+	if err := m.admitted(); err != nil {
+		return err
+	}
 	if m.dry {
 		return m.look(ctx)
 	}
@@ -188,6 +193,21 @@ func (m *importing) settle(ctx context.Context) error {
 		line.err = answers[i]
 	}
 	return err
+}
+
+// admitted is why who imports may not go on: a file may take hours, and a key that
+// is revoked is good for nothing from then on.
+func (m *importing) admitted() error {
+	if m.api.Now().Sub(m.checked) < streamCheck {
+		return nil
+	}
+	m.checked = m.api.Now()
+	_, err := m.api.authenticate(m.request)
+	switch schema.KindOf(err) {
+	case schema.Unauthenticated, schema.Overloaded:
+		return err
+	}
+	return nil // the store cannot be asked: it takes no revocation either
 }
 
 // look finds what the good lines of the batch would meet, and changes nothing.

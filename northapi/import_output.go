@@ -57,7 +57,7 @@ func newImportOutput(w http.ResponseWriter) *importOutput {
 	guard(h)
 	h.Set("Content-Type", "application/x-ndjson")
 	w.WriteHeader(http.StatusOK)
-	return &importOutput{rc: rc, to: bufio.NewWriter(stallWriter{w, rc})}
+	return &importOutput{rc: rc, to: bufio.NewWriter(w)}
 }
 
 // line answers one line of the file.
@@ -82,9 +82,7 @@ func (o *importOutput) finish(a *api, err error, counts importCounts, dry bool) 
 		end.Code, end.Message = e.Code, e.Message
 	}
 	o.write(a, end)
-	if o.flush() == nil { // otherwise the caller is gone, and net/http must not wait for it either
-		_ = o.rc.SetWriteDeadline(time.Time{})
-	}
+	_ = o.flush() // or the caller is gone
 }
 
 func (o *importOutput) write(a *api, v any) {
@@ -96,29 +94,19 @@ func (o *importOutput) write(a *api, v any) {
 	}
 }
 
-// flush sends what was written.
+// flush sends what was written. Between pieces there is no deadline: on HTTP/2
+// it would end the stream when it passes.
 func (o *importOutput) flush() error {
 	if o.err != nil {
 		return o.err
 	}
 	err := orFirst(o.to.Flush(), o.rc.Flush())
 	if err != nil {
-		o.err = errNotTaken
+		o.err = errNotTaken // the deadline stays: net/http must not wait for the caller either
+		return o.err
 	}
-	return o.err
-}
-
-// stallWriter gives each piece of the answer the time that a caller who reads
-// it needs.
-type stallWriter struct {
-	io.Writer
-	rc *http.ResponseController
-}
-
-// Write sends the next piece. What net/http keeps of it goes in the same time.
-func (s stallWriter) Write(p []byte) (int, error) {
-	_ = s.rc.SetWriteDeadline(time.Now().Add(importStall)) // as with EnableFullDuplex
-	return s.Writer.Write(p)
+	_ = o.rc.SetWriteDeadline(time.Time{})
+	return nil
 }
 
 // limitStall bounds the time that each piece of a body of any length takes.

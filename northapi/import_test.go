@@ -9,9 +9,11 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/edgetether/tether/northapi"
 	"github.com/edgetether/tether/schema"
@@ -273,6 +275,20 @@ func TestImport_Stops(t *testing.T) {
 	draining = false
 	stop = &onEOF{text: deviceLine("c", ""), do: func() { w.must(w.store.Close()) }, then: deviceLine("d", "")}
 	wantCodes(t, w.imports("?dry_run=false", ndjson, stop), "1 false 1=1+0 store_unavailable")
+}
+
+// TestT12_ImportRevoked: a key that is revoked adds nothing more to what it has
+// begun, whatever comes of the file.
+func TestT12_ImportRevoked(t *testing.T) {
+	w := newWorld(t)
+	list := into[schema.List[schema.Key]](t, w.do("admin", get, "key_query_all", ""))
+	i := slices.IndexFunc(list.Items, func(k schema.Key) bool { return k.Name == "admin" })
+	revoke := func() {
+		w.must(w.store.RevokeKey(t.Context(), list.Items[i].KeyID, present))
+		w.now = w.now.Add(500 * time.Millisecond)
+	}
+	stop := &onEOF{text: deviceLine("a", ""), do: revoke, then: deviceLine("b", "")}
+	wantCodes(t, w.imports("", ndjson, stop), "1 false 1=1+0 unauthenticated")
 }
 
 // onEOF reads text, and then, after do, the rest.

@@ -282,6 +282,7 @@ func (w *world) request(kind, method, path, body string) *http.Request {
 		path = northapi.Base + "/" + path
 	}
 	r := httptest.NewRequest(method, path, strings.NewReader(body))
+	r.Host = "127.0.0.1:9090"
 	if body != "" {
 		r.Header.Set("Content-Type", "application/json; charset=utf-8")
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/edgetether/tether/device"
+	"github.com/edgetether/tether/northapi"
 	"github.com/edgetether/tether/northapi/client"
 	"github.com/edgetether/tether/schema"
 )
@@ -40,7 +41,7 @@ const demoDevices = 3
 
 // Run is the command.
 func (c *demoCmd) Run(ctx context.Context, s streams) error {
-	if !isLoopback(c.Listen) {
+	if !northapi.Loopback(c.Listen) {
 		return fmt.Errorf("--listen %s: the demo listens on loopback only", c.Listen)
 	}
 	dir, cleanUp, err := demoDir(c.Dir)
@@ -60,7 +61,7 @@ func (c *demoCmd) Run(ctx context.Context, s streams) error {
 		onEvents: show.events, log: s.log,
 	})
 	if err != nil {
-		return err
+		return started(ctx, err)
 	}
 	return errors.Join(runDemo(ctx, c.Listen, dir, svc, show), svc.close())
 }

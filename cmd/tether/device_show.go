@@ -174,6 +174,12 @@ func (c *deviceLogCmd) Run(ctx context.Context, a *asking) error {
 	if err != nil {
 		return err
 	}
+	from := int64(0) // the newest of all: if none of them is shown, what follows it is
+	if c.Follow {
+		if from, err = newest(ctx, a, id); err != nil {
+			return err
+		}
+	}
 	var events []schema.Event
 	f := schema.EventFilter{DeviceID: id, Kind: c.Kind, Since: int64(c.Since), Until: int64(c.Until)}
 	for e, err := range a.DeviceEvents(ctx, f) {
@@ -188,12 +194,20 @@ func (c *deviceLogCmd) Run(ctx context.Context, a *asking) error {
 	if !c.Follow {
 		return printEvents(a, events)
 	}
-	return c.follow(ctx, a, id, events)
+	return c.follow(ctx, a, id, events, from)
 }
 
-// follow shows the events, and those after the last of them.
-func (c *deviceLogCmd) follow(ctx context.Context, a *asking, id string, events []schema.Event) error {
-	q := client.EventQuery{EventSelection: schema.EventSelection{DeviceID: id}, After: new(int64(0)), Resumed: true}
+// newest is the position of the device's last event; 0: it has none.
+func newest(ctx context.Context, a *asking, id string) (int64, error) {
+	for e, err := range a.DeviceEvents(ctx, schema.EventFilter{DeviceID: id}) {
+		return e.Pos, err
+	}
+	return 0, nil
+}
+
+// follow shows the events, and those after the last of them, or after from.
+func (c *deviceLogCmd) follow(ctx context.Context, a *asking, id string, events []schema.Event, from int64) error {
+	q := client.EventQuery{EventSelection: schema.EventSelection{DeviceID: id}, After: &from, Resumed: true}
 	if c.Kind != "" {
 		q.Kinds = []schema.EventKind{c.Kind}
 	}

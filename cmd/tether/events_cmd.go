@@ -54,6 +54,9 @@ func tail(ctx context.Context, a *asking, q client.EventQuery, show func(schema.
 	}
 	q.OnBack = func() { fmt.Fprintln(a.err, "tether: connected again; nothing was skipped") }
 	for e, err := range a.Events(ctx, q) {
+		if ctx.Err() != nil {
+			return nil
+		}
 		if err != nil {
 			return err
 		}

@@ -173,7 +173,7 @@ func (m madeJob) goOn(ctx context.Context, a *asking, give func(ctx context.Cont
 		return a.done(j, "%s", jobText(j))
 	}
 	if j, err = newJobWait(a).end(ctx, j); err != nil {
-		return ended{codeUnknown, fmt.Errorf("%w; job %s goes on: \"tether job show %[2]s\" knows how it is, \"tether job cancel %[2]s\" ends it", err, j.JobID)}
+		return ended{codeUnknown, fmt.Errorf("%w; job %s goes on: \"tether job show %[2]s\" knows how it is, \"tether job cancel %[2]s\" ends it", explained(err), j.JobID)}
 	}
 	return a.jobOutcome(ctx, j)
 }
@@ -182,7 +182,7 @@ func (m madeJob) goOn(ctx context.Context, a *asking, give func(ctx context.Cont
 // said what became of it, nobody knows whether there is one.
 func notMade(err error, sent bool, key string) error {
 	if errors.Is(err, context.Canceled) {
-		err = errors.New("interrupted")
+		err = errInterrupted
 	}
 	if !sent || saidNo(err) {
 		return err
@@ -225,12 +225,12 @@ func (w *jobWait) end(ctx context.Context, j schema.Job) (schema.Job, error) {
 		select {
 		case <-time.After(jobLook):
 		case <-ctx.Done():
-			return j, errors.New("interrupted")
+			return j, ctx.Err()
 		}
 		r, err := w.GroupOrderQuery(ctx, j.JobID, schema.Page{Limit: 1})
 		switch {
 		case ctx.Err() != nil:
-			return j, errors.New("interrupted")
+			return j, ctx.Err()
 		case err == nil:
 			j = r.Job
 		case saidNo(err) && !later(err):

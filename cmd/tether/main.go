@@ -97,8 +97,8 @@ func main() {
 	os.Exit(code)
 }
 
-// run is the program: 0 is a good end, 1 a failure, 2 a wrong call, 3 an order
-// or a job without an outcome.
+// run is the program: 0 is a good end, 1 a failure or an interruption of what would
+// have ended by itself, 2 a wrong call, 3 an order or a job without an outcome.
 func run(ctx context.Context, args, env []string, stdout, stderr io.Writer) int {
 	var flags cli
 	command, err := parse(&flags, args, env, stdout)
@@ -113,7 +113,7 @@ func run(ctx context.Context, args, env []string, stdout, stderr io.Writer) int 
 	defer done()
 	command.BindTo(ctx, (*context.Context)(nil))
 	err = command.Run(newStreams(flags, stdout, stderr))
-	if err == nil || errors.Is(err, context.Canceled) {
+	if err == nil {
 		return 0
 	}
 	err = explained(err)

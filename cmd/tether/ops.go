@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/edgetether/tether/northapi"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
@@ -110,7 +111,22 @@ func (o *operations) routes() http.Handler {
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	return mux
+	return o.guarded(mux)
+}
+
+// guarded refuses what the page of another site has a browser ask for, by a link
+// or by a host name that has been turned to this machine (T45).
+func (o *operations) guarded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch site := r.Header.Get("Sec-Fetch-Site"); {
+		case site != "" && site != "none" && site != "same-origin":
+			http.Error(w, "not for the pages of other sites: type the address", http.StatusForbidden)
+		case northapi.Loopback(o.address()) && !northapi.Loopback(r.Host):
+			http.Error(w, "Host: must be localhost or a loopback address", http.StatusForbidden)
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
 }
 
 // Why a service is not ready that could be.

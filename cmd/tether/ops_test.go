@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -62,6 +64,48 @@ func TestT45_OperationsAreElsewhere(t *testing.T) {
 	if status, text := look(t, s.ops, "/readyz"); status != 200 || text != "ready\n" {
 		t.Errorf("readyz: %d %q", status, text)
 	}
+}
+
+// TestT45_OperationsAreNoPages: no page of a browser reads them, nor has a profile
+// begun, by a link or by a host name that was turned to this machine.
+func TestT45_OperationsAreNoPages(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	open := serve(t, "--ops-listen", "0.0.0.0:0", "--ops-insecure-plaintext")
+	_, port, _ := net.SplitHostPort(open.ops)
+	for _, c := range []struct {
+		host, site    string
+		ours, another int // status on loopback, and beyond
+	}{
+		{"127.0.0.1", "", 200, 200}, {"localhost:9091", "none", 200, 200}, {"[::1]:9091", "same-origin", 200, 200},
+		{"x.evil:9091", "same-origin", 403, 200}, {"", "", 403, 200},
+		{"127.0.0.1", "cross-site", 403, 403}, {"localhost", "same-site", 403, 403},
+	} {
+		for address, want := range map[string]int{s.ops: c.ours, "127.0.0.1:" + port: c.another} {
+			if got := headStatus(t, address, "GET /state HTTP/1.0\r\nHost: "+c.host+"\r\nSec-Fetch-Site: "+c.site+"\r\n\r\n"); got != want {
+				t.Errorf("%s of %q, %q: %d, want %d", address, c.host, c.site, got, want)
+			}
+		}
+	}
+}
+
+// headStatus is the status of the answer to a request as it is on the wire.
+func headStatus(t *testing.T, address, request string) int {
+	t.Helper()
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := io.WriteString(c, request); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	return resp.StatusCode
 }
 
 // TestT45_OperationsStayOnLoopback: another address has to be asked for by name.

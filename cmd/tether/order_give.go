@@ -159,7 +159,7 @@ func (c *orderGiveCmd) await(ctx context.Context, a *asking, o schema.Order, unt
 		select {
 		case <-time.After(giveLook):
 		case <-ctx.Done():
-			return o, errors.New("interrupted")
+			return o, ctx.Err()
 		}
 		next, err := a.OrderQuery(ctx, o.OrderID)
 		if err != nil {

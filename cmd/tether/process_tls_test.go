@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -10,6 +11,8 @@ import (
 	"crypto/x509/pkix"
 	"encoding/binary"
 	"encoding/pem"
+	"errors"
+	"fmt"
 	"io"
 	"math/big"
 	"net"
@@ -124,8 +127,12 @@ func TestT21_UnsafeIsRefused(t *testing.T) {
 func TestAuthOff(t *testing.T) {
 	t.Parallel()
 	s := serve(t, "--auth", "off")
-	s.api.key = ""
-	s.api.must("GET", "device_query_all", "", nil)
+	for name, want := range map[string]int{"127.0.0.1": 200, "localhost:9090": 200, "tether": 401} {
+		request := "GET /service/devices_manage/device_query_all HTTP/1.1\r\nHost: " + name + "\r\n\r\n"
+		if got := headStatus(t, s.address, request); got != want {
+			t.Errorf("of %s: %d", name, got)
+		}
+	}
 	if _, err := os.Stat(filepath.Join(s.dir, "tether.db")); err != nil {
 		t.Error(err)
 	}
@@ -240,6 +247,57 @@ func TestT15_HTTP2Frame(t *testing.T) {
 			continue
 		}
 		frameOfType(t, conn, http2Headers)
+	}
+}
+
+// TestT17_Unread: who does not read what he asks for is cut off ten seconds after
+// the kernel takes no more of it, also without a key.
+func TestT17_Unread(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	conn, err := net.Dial("tcp", s.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	start := time.Now()
+	await(t, "the end of the connection", func() bool { // a write fails when the service has closed it
+		_ = conn.SetWriteDeadline(time.Now().Add(10 * time.Millisecond))
+		_, err := io.WriteString(conn, strings.Repeat("GET /openapi.json HTTP/1.1\r\nHost: tether\r\n\r\n", 100))
+		return err != nil && !errors.Is(err, os.ErrDeadlineExceeded)
+	})
+	if took := time.Since(start); took < schema.WriteTimeout-time.Second || took > 3*schema.WriteTimeout {
+		t.Errorf("closed after %v", took)
+	}
+}
+
+// TestT17_ReadSlowly: each piece of an answer has its time, and a connection that has
+// served one is good for another, however much later.
+func TestT17_ReadSlowly(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	conn, err := net.Dial("tcp", s.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	in := bufio.NewReader(conn)
+	for range 2 {
+		const body = `{"device_name":"n","hardware":{"sn":"s","model":"m"}}`
+		fmt.Fprintf(conn, "POST /service/devices_manage/device_add HTTP/1.1\r\nHost: tether\r\nAuthorization: Bearer %s\r\n"+
+			"Content-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n", s.api.key, len(body))
+		resp, err := http.ReadResponse(in, nil)
+		if err != nil || resp.StatusCode != http.StatusContinue {
+			t.Fatal(resp, err)
+		}
+		io.WriteString(conn, body) //nolint:errcheck // there would be no answer
+		if resp, err = http.ReadResponse(in, nil); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(schema.WriteTimeout + 100*time.Millisecond) // a real connection's deadline is of the real time
 	}
 }
 

@@ -110,10 +110,15 @@ func codeOf(err error) int {
 	return codeFailed
 }
 
+// errInterrupted is that somebody, or a signal, has ended it.
+var errInterrupted = errors.New("interrupted")
+
 // explained adds to an error what to do about it.
 func explained(err error) error {
 	var lost *url.Error
 	switch {
+	case errors.Is(err, context.Canceled):
+		return ended{codeOf(err), errInterrupted}
 	case errors.As(err, &lost):
 		host := lost.URL
 		if u, bad := url.Parse(lost.URL); bad == nil {

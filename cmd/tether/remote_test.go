@@ -355,6 +355,12 @@ func TestOrderGive_LeftInDoubt(t *testing.T) {
 		_, _ = io.WriteString(w, `{"status":"success","data":{"order_id":"9","device_id":"7","order":"blink","params":{},"state":"queued"}}`)
 	}))
 	defer gone.Close()
+	p = tether(t, []string{"TETHER_KEY=tk_x", "TETHER_URL=" + mute.URL}, "device", "list", "--json")
+	<-asked
+	p.signal(os.Interrupt)
+	if code := p.code(); code != codeFailed || p.err.String() != "tether: interrupted\n" {
+		t.Errorf("exit code %d, and it said %s", code, &p.err)
+	}
 	p = tether(t, []string{"TETHER_KEY=tk_x", "TETHER_URL=" + gone.URL}, "order", "give", "7", "blink")
 	if code := p.code(); code != codeUnknown || !p.err.has(`order 9 goes on: "tether order show 9" knows what became of it`) {
 		t.Errorf("exit code %d, and it said %s", code, &p.err)
@@ -370,6 +376,7 @@ func TestEventsCommand(t *testing.T) {
 	id, _ := x.adds("press-7 --sn a --model M")
 	p := tether(t, x.env, "events", "--after", "0", "--device", "press-7", "--json")
 	log := tether(t, x.env, "device", "log", id, "--follow")
+	recent := tether(t, x.env, "device", "log", id, "--follow", "--since", "1ms")
 	await(t, "the first event", func() bool { return strings.Count(p.out.String(), "\n") == 1 })
 	await(t, "the log", func() bool { return log.out.has(`{"change":"add"}`) })
 	s.kill()
@@ -377,12 +384,16 @@ func TestEventsCommand(t *testing.T) {
 	s.begin(t)
 	x.types(0, "device update press-7 --name press-8")
 	await(t, "the next event", func() bool { return strings.Count(p.out.String(), "\n") == 2 })
+	await(t, "the next line of few", func() bool { return strings.Count(recent.out.String(), " update ") > 0 })
+	if recent.out.has(`{"change":"add"}`) {
+		t.Errorf("the log since then is\n%s", &recent.out)
+	}
 	await(t, "the next line", func() bool { return strings.Count(log.out.String(), " update ") == 2 })
 	await(t, "word of the return", func() bool { return p.err.has("tether: connected again; nothing was skipped") })
 	if strings.Count(p.out.String(), `"seq":2,`) != 1 {
 		t.Errorf("it printed\n%s\nand said\n%s", &p.out, &p.err)
 	}
-	for _, follower := range []*process{p, log} {
+	for _, follower := range []*process{p, log, recent} {
 		follower.signal(os.Interrupt)
 		if code := follower.code(); code != 0 {
 			t.Errorf("exit code %d", code)

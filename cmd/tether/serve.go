@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/edgetether/tether/northapi"
 	"github.com/edgetether/tether/schema"
 )
 
@@ -127,14 +128,14 @@ func (c *serveCmd) scheme() string {
 
 // check refuses what would be unsafe or cannot be meant.
 func (c *serveCmd) check() error {
-	local := isLoopback(c.Listen)
+	local := northapi.Loopback(c.Listen)
 	secure := c.TLSCert != ""
 	switch {
 	case secure != (c.TLSKey != ""):
 		return errors.New("--tls-cert and --tls-key belong together")
 	case !secure && !local && !c.InsecurePlaintext:
 		return fmt.Errorf("--listen %s is not loopback: give --tls-cert and --tls-key, or say --insecure-plaintext", c.Listen)
-	case c.OpsListen != "" && !isLoopback(c.OpsListen) && !c.OpsInsecurePlaintext:
+	case c.OpsListen != "" && !northapi.Loopback(c.OpsListen) && !c.OpsInsecurePlaintext:
 		return fmt.Errorf("--ops-listen %s is not loopback, and asks for no key: keep it there, or say --ops-insecure-plaintext", c.OpsListen)
 	case c.Auth == "off" && !local:
 		return fmt.Errorf("--auth off: only on loopback, and --listen is %s", c.Listen)
@@ -164,17 +165,6 @@ func masked(all []netip.Prefix) []netip.Prefix {
 		all[i] = p.Masked()
 	}
 	return all
-}
-
-// isLoopback says whether an address reaches this machine alone. A name that
-// is not a literal address is resolved by the listener, and not trusted here.
-func isLoopback(address string) bool {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return false
-	}
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // isEverywhere says whether an address stands for all of this machine's.

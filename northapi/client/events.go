@@ -129,8 +129,12 @@ func (t *tail) connect(ctx context.Context, yield func(schema.Event, error) bool
 	defer cancel(nil)
 	silence := time.AfterFunc(streamSilence, func() { cancel(fmt.Errorf("nothing came for %v", streamSilence)) })
 	defer silence.Stop()
-	err := t.read(ctx, silence, yield)
-	if cause := context.Cause(ctx); cause != nil {
+	err := t.read(ctx, silence, func(e schema.Event, err error) bool {
+		silence.Stop() // the loop's body takes what time it needs
+		defer silence.Reset(streamSilence)
+		return yield(e, err)
+	})
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(err, errEnough) {
 		return cause
 	}
 	return err

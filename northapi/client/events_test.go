@@ -255,6 +255,27 @@ func TestEvents_BackOff(t *testing.T) {
 	})
 }
 
+// TestEvents_SlowLoop: the loop's body may take longer than a connection may say
+// nothing, and may leave then.
+func TestEvents_SlowLoop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newClient(t, client.Options{URL: "http://tether", Key: "tk_x", HTTP: newScript(stream(line(1) + line(2))).resume})
+		read := 0
+		for _, err := range c.Events(t.Context(), client.EventQuery{OnLost: func(err error, _ time.Duration) { t.Error(err) }}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Minute)
+			if read++; read == 2 {
+				break
+			}
+		}
+		if read != 2 {
+			t.Errorf("%d events", read)
+		}
+	})
+}
+
 // TestEvents_Silence: a connection that says nothing is left after 45 s, and
 // not before; comments keep it.
 func TestEvents_Silence(t *testing.T) {
