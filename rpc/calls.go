@@ -73,15 +73,11 @@ func (p *Peer) Notify(method string, params any) error {
 	if err != nil {
 		return err
 	}
-	message, err := json.Marshal(struct {
-		Version string             `json:"jsonrpc"`
-		Method  string             `json:"method"`
-		Params  stdjson.RawMessage `json:"params,omitzero"`
-	}{"2.0", method, raw})
+	text, err := encodeRequest(0, method, raw)
 	if err != nil {
 		return err
 	}
-	return p.send(message)
+	return p.send(text)
 }
 
 // respond settles the call that m answers. It says whether anybody had asked.
@@ -191,6 +187,8 @@ type library struct {
 	settled chan *jsonrpc2.Response
 	closed  chan struct{}
 	one     sync.Mutex // for one response on its way through
+	calling sync.Mutex // for one request, likewise
+	request []byte     // it
 }
 
 func newLibrary(send func([]byte) error) *library {
@@ -205,13 +203,17 @@ func newLibrary(send func([]byte) error) *library {
 	return l
 }
 
-// call sends a request through the library.
+// call has the library await the response to a request, and sends it. The library
+// would write each <, > and & in six bytes, beyond the limit that was kept.
 func (l *library) call(id uint64, method string, params []byte) error {
-	var arg any // an absent one must be nil, not an empty RawMessage
-	if params != nil {
-		arg = stdjson.RawMessage(params)
+	text, err := encodeRequest(id, method, params)
+	if err != nil {
+		return err
 	}
-	_, err := l.conn.DispatchCall(context.Background(), method, arg, jsonrpc2.PickID(jsonrpc2.ID{Num: id}))
+	l.calling.Lock()
+	defer l.calling.Unlock()
+	l.request = text
+	_, err = l.conn.DispatchCall(context.Background(), method, nil, jsonrpc2.PickID(jsonrpc2.ID{Num: id}))
 	return err
 }
 
@@ -261,14 +263,8 @@ func (s libraryStream) ReadObject(v any) error {
 	}
 }
 
-// WriteObject queues what the library sends; it never blocks.
-func (s libraryStream) WriteObject(v any) error {
-	raw, err := stdjson.Marshal(v)
-	if err != nil {
-		return err
-	}
-	return s.send(raw)
-}
+// WriteObject queues the request that call has made, in place of the library's own; it never blocks.
+func (s libraryStream) WriteObject(any) error { return s.send(s.request) }
 
 // Close ends the stream; the socket is the peer's.
 func (s libraryStream) Close() error {

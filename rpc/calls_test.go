@@ -14,7 +14,7 @@ import (
 // called is the raw request of a call, as the other side receives it.
 func (s *served) called(method string, id uint64) {
 	s.t.Helper()
-	s.expect(fmt.Sprintf(`{"id":%d,"jsonrpc":"2.0","method":"%s"}`, id, method))
+	s.expect(fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"%s"}`, id, method))
 }
 
 func result(id uint64, value string) string {
@@ -83,12 +83,26 @@ func TestCallParams(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.expect(fmt.Sprintf(`{"id":%d,"jsonrpc":"2.0","method":"give_order","params":{"order_id":"1","order_type":"\u003cbeep\u003e",`+
+		s.expect(fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"give_order","params":{"order_id":"1","order_type":"<beep>",`+
 			`"is_inner":false,"device_id":"2","params":{"a":1},"deadline_time":0}}`, id))
 		if err := s.peer.Notify(schema.MethodRestartConfirm, schema.RestartConfirm{OrderID: "1"}); err != nil {
 			t.Fatal(err)
 		}
 		s.expect(`{"jsonrpc":"2.0","method":"restart_confirm","params":{"order_id":"1"}}`)
+		s.stop()
+	})
+}
+
+// TestCallKeepsItsLimit: what was within the limit is on the wire as it is, also if
+// an encoder for web pages would write it otherwise.
+func TestCallKeepsItsLimit(t *testing.T) {
+	bubble(t, Options{}, echo, func(s *served) {
+		text := strings.Repeat("<&>", (schema.MaxMessage-256-2)/3)
+		id, err := s.peer.Call("x", text, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.expect(fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"x","params":"%s"}`, id, text))
 		s.stop()
 	})
 }

@@ -64,6 +64,17 @@ func encodeParams(params any, limit int) ([]byte, error) {
 	return raw, nil
 }
 
+// encodeRequest makes a request of params that are JSON already; nil is absent, and
+// without an id it is a notification.
+func encodeRequest(id uint64, method string, params []byte) ([]byte, error) {
+	return json.Marshal(struct {
+		Version string         `json:"jsonrpc"`
+		ID      uint64         `json:"id,omitzero"`
+		Method  string         `json:"method"`
+		Params  jsontext.Value `json:"params,omitzero"`
+	}{"2.0", id, method, params}, encoding)
+}
+
 // Decode decodes raw, the params or the result of a call, into v. Names are
 // case-sensitive, unknown members are ignored. Its error is of kind
 // schema.Invalid and names the member at fault.

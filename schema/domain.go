@@ -189,6 +189,7 @@ const (
 	EventUpload            EventKind = "upload"
 	EventUpdate            EventKind = "update"
 	EventDisconnect        EventKind = "disconnect"
+	EventDuplicateIdentity EventKind = "duplicate_identity"
 	EventLost              EventKind = "events_lost"
 )
 

@@ -133,6 +133,7 @@ type Intent struct {
 	Node   int64
 	BootID string // of the device's process that it goes to
 	Due    int64  // when the wait for its reply is over
+	Now    int64  // by which it may have waited for too long; SentTime may be ahead
 }
 
 // Outcome settles an order by compare and set: a sent order takes any

@@ -10,6 +10,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Limits of what business services may say of devices, groups and orders.
@@ -25,8 +27,8 @@ const (
 	MaxIdentifiers = 1000     // members of a list of identifiers
 	MaxParams      = 32 << 10 // bytes of an order's params: the message to the device is at most MaxMessage
 
-	// MaxParamsDepth is the nesting of an order's params. They travel inside two
-	// objects, and the whole message is at most MaxDepth deep.
+	// MaxParamsDepth is the nesting of an order's params, and of its result's data.
+	// They travel inside two objects, and the whole message is at most MaxDepth deep.
 	MaxParamsDepth = MaxDepth - 2
 )
 
@@ -290,12 +292,21 @@ func CheckParams(member, order string, params RawObject) error {
 	case IsInner(order) && len(object) > 0:
 		return InvalidMember(member, "must be empty: %s takes no params", order)
 	}
-	return checkShape(member, params)
+	return checkShape(member, params, MaxParamsDepth)
 }
 
-// checkShape holds valid JSON to the nesting and the length of numbers that a
-// device accepts in a message (southbound section 1).
-func checkShape(member string, text []byte) error {
+// CheckJSON checks a value that is to travel in a message, and may be nested so
+// deep there: JSON that the other side takes (southbound section 1).
+func CheckJSON(member string, text []byte, depth int) error {
+	if !jsontext.Value(text).IsValid() {
+		return InvalidMember(member, "must be JSON, in UTF-8 and with no name twice in an object")
+	}
+	return checkShape(member, text, depth)
+}
+
+// checkShape holds valid JSON to a nesting, and to the length of numbers that
+// is accepted in a message (southbound section 1).
+func checkShape(member string, text []byte, most int) error {
 	depth, number, inString := 0, 0, false
 	for i := 0; i < len(text); i++ {
 		c := text[i]
@@ -317,8 +328,8 @@ func checkShape(member string, text []byte) error {
 		} else {
 			number = 0
 		}
-		if depth > MaxParamsDepth {
-			return InvalidMember(member, "must be nested at most %d deep", MaxParamsDepth)
+		if depth > most {
+			return InvalidMember(member, "must be nested at most %d deep", most)
 		}
 		if number > MaxNumber {
 			return InvalidMember(member, "must have numbers of at most %d characters", MaxNumber)
@@ -331,7 +342,7 @@ func checkShape(member string, text []byte) error {
 func (k EventKind) Valid() bool {
 	switch k {
 	case EventConnect, EventLogin, EventLoginFailed, EventLoginRefused, EventState, EventStatus, EventOrder,
-		EventOrderResult, EventRestartVerified, EventRestartUnverified, EventUpload, EventUpdate, EventDisconnect, EventLost:
+		EventOrderResult, EventRestartVerified, EventRestartUnverified, EventUpload, EventUpdate, EventDisconnect, EventDuplicateIdentity, EventLost:
 		return true
 	}
 	return false

@@ -20,7 +20,26 @@ const (
 	// it is settled by the store's own record of what is overdue, and by the
 	// device, which is asked at its next login.
 	maxRetries = 100_000
+	// maxHandedIn bounds in bytes those of them that devices have handed in: they
+	// may be long, and of orders that there never were. keptLeast is what each of
+	// them counts for at least.
+	maxHandedIn = 32 << 20
+	keptLeast   = 512
 )
+
+// kept is an outcome that could not be stored yet.
+type kept struct {
+	schema.Outcome
+	handedIn bool
+}
+
+// share is what it takes of maxHandedIn.
+func (k kept) share() int {
+	if !k.handedIn {
+		return 0
+	}
+	return keptLeast + len(k.Message) + len(k.Data)
+}
 
 // clerk settles what no session owns (architecture section 3).
 type clerk struct {
@@ -30,9 +49,10 @@ type clerk struct {
 	log     *slog.Logger
 	sooner  chan struct{} // holds one token: next came nearer
 
-	mu      sync.Mutex
-	pending []schema.Outcome // could not be stored yet
-	next    time.Time        // when the next order expires; zero: none does
+	mu       sync.Mutex
+	pending  []kept
+	handedIn int       // what of it devices have handed in takes of maxHandedIn
+	next     time.Time // when the next order expires; zero: none does
 }
 
 func newClerk(cfg *Config) *clerk {
@@ -43,11 +63,12 @@ func newClerk(cfg *Config) *clerk {
 }
 
 // retry keeps an outcome to try again.
-func (c *clerk) retry(out schema.Outcome) {
+func (c *clerk) retry(k kept) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.pending) < maxRetries {
-		c.pending = append(c.pending, out)
+	if len(c.pending) < maxRetries && c.handedIn+k.share() <= maxHandedIn {
+		c.pending = append(c.pending, k)
+		c.handedIn += k.share()
 	}
 }
 
@@ -58,22 +79,22 @@ func (c *clerk) waiting() uint64 {
 	return uint64(len(c.pending))
 }
 
-func (c *clerk) take() []schema.Outcome {
+func (c *clerk) take() []kept {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	out := c.pending
-	c.pending = nil
-	return out
+	all := c.pending
+	c.pending, c.handedIn = nil, 0
+	return all
 }
 
 // round submits once more what could not be stored. An order that waits again
 // is told to its device's session by handOn.
 func (c *clerk) round(handOn func(schema.Order)) {
-	for _, out := range c.take() {
-		c.orders.EndOrder(out, func(o schema.Order, err error) {
+	for _, k := range c.take() {
+		c.orders.EndOrder(k.Outcome, func(o schema.Order, err error) {
 			switch {
 			case schema.KindOf(err) == schema.StoreUnavailable:
-				c.retry(out)
+				c.retry(k)
 			case err == nil && o.State == schema.OrderQueued:
 				handOn(o)
 			}

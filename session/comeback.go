@@ -20,11 +20,13 @@ type comeback struct {
 	pace time.Duration // between two turns: what one has taken of late
 }
 
-// took notes how long one turn was, of as many as are taken side by side.
+// took notes how long one turn was, of as many as are taken side by side. The pace
+// never becomes one at which nobody is taken any more: it would stay so.
 func (l *comeback) took(d time.Duration, sideBySide int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.pace += (d/time.Duration(sideBySide) - l.pace) / 8
+	l.pace = min(l.pace, schema.CheckWait)
 }
 
 // turns is how long n turns take.

@@ -34,6 +34,19 @@ func TestToldWhileClaiming(t *testing.T) {
 	})
 }
 
+// TestF22_ClaimOfAClockSetBack: no two claims have one time, and what has waited for
+// too long is judged by the clock as it is.
+func TestF22_ClaimOfAClockSetBack(t *testing.T) {
+	now := time.Now()
+	c := newCore(&simSettings, 1, "", now)
+	c.line.claimed = now.Add(time.Hour).UnixMilli()
+	c.begin(&flight{order: blink("1", "9"), waited: true}, now)
+	in := c.effects[len(c.effects)-1].(beginOrder).in
+	if *in.Order.SentTime != now.Add(time.Hour).UnixMilli()+1 || in.Now != now.UnixMilli() {
+		t.Errorf("sent at %d, judged at %d", *in.Order.SentTime, in.Now)
+	}
+}
+
 // TestOrderLeftBehind: a session that ends with an order unread tells its
 // caller that nothing was sent.
 func TestOrderLeftBehind(t *testing.T) {

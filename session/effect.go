@@ -75,7 +75,10 @@ type (
 		to  responder
 	}
 	// retryOutcome hands an outcome that could not be stored to the clerk.
-	retryOutcome struct{ out schema.Outcome }
+	retryOutcome struct {
+		out      schema.Outcome
+		handedIn bool // by the device, which was told that it is not stored
+	}
 	// handOn tells the device's owner, another session by now, of an order that waits.
 	handOn      struct{ order schema.Order }
 	checkUpload struct {

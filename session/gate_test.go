@@ -238,6 +238,25 @@ func TestT7_QueueIsBoundedInTime(t *testing.T) {
 	}
 }
 
+// TestF28_ChecksRecover: however long a check took while the store was away, one is
+// let in afterwards, and with each the pace becomes what it was.
+func TestF28_ChecksRecover(t *testing.T) {
+	b := newGateBench()
+	for range 100 {
+		b.gate.line.took(10*time.Minute, 1)
+	}
+	for range 50 {
+		release, err := b.gate.queue(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		release()
+	}
+	if b.gate.line.pace > usualCheck {
+		t.Errorf("the pace is %v", b.gate.line.pace)
+	}
+}
+
 // TestComeback: a herd that finds the queue full becomes a line at the pace of
 // the checks, and what is beyond its end is spread.
 func TestComeback(t *testing.T) {

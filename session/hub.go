@@ -72,6 +72,7 @@ type Hub struct {
 	cfg   Config
 	log   *slog.Logger
 	gate  *gate
+	twins twins
 	clerk *clerk
 	meter *meter
 	born  time.Time
@@ -129,6 +130,10 @@ func New(cfg Config) *Hub {
 	return h
 }
 
+// notInBatch are methods that have no place in a batch: what follows a login waits
+// for its end, and the one long answer is asked for once at a time (reliability T15).
+var notInBatch = []string{schema.MethodLogin, schema.MethodDiscover}
+
 // ServeHTTP upgrades a device's connection and starts its session. It returns
 // at once: the handler's goroutine and its stack are not kept.
 func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -136,7 +141,7 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer h.door.leave()
 	c := h.meter.cell()
 	o := rpc.Options{
-		MaxMessage: schema.MaxLoginMessage, NotInBatch: []string{schema.MethodLogin}, Origins: h.cfg.Origins, Totals: &c.Totals,
+		MaxMessage: schema.MaxLoginMessage, NotInBatch: notInBatch, Origins: h.cfg.Origins, Totals: &c.Totals,
 		PauseAt: schema.PauseOutbox, Room: h.room,
 	}
 	if h.cfg.MessageRate > 0 {
@@ -266,6 +271,9 @@ func (h *Hub) endClaim(try *claimTry, err error, o owner) error {
 	h.mu.Unlock()
 	if err == nil && replaced {
 		h.meter.takeovers.Add(1)
+		if now := time.Now(); h.twins.took(try.deviceID, now) {
+			h.cfg.Journal.Record(twin(try.deviceID, o.epoch, o.session.source.String(), now))
+		}
 		old.session.stop(stopRequest{code: schema.CloseTakeover, reason: "takeover", text: "a newer login took over"})
 	}
 	return err

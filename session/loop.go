@@ -381,7 +381,7 @@ func (s *Session) doElsewhere(e effect) {
 	case endOrder:
 		cfg.Orders.EndOrder(e.out, func(o schema.Order, err error) { s.complete(outcomeDone{e.out, e.to, o, err}) })
 	case retryOutcome:
-		s.hub.clerk.retry(e.out)
+		s.hub.clerk.retry(kept{e.out, e.handedIn})
 	case handOn:
 		s.hub.handOn(e.order)
 	case checkUpload:

@@ -29,7 +29,7 @@ var mutants = []struct{ what, file, old, new string }{
 	{"an order is not ended with its connection", "core.go", "\t\tc.loseOrder(now)\n", ""},
 	{"the caller can be told twice", "order.go", "\t\tf.ticket = nil\n", ""},
 	{"the slot is not freed", "order.go", "\tc.slot = nil\n", ""},
-	{"a failed outcome is not tried again", "order.go", "\t\tc.emit(retryOutcome{ev.out})\n\t}\n\tif ev.to", "\t}\n\tif ev.to"},
+	{"a failed outcome is not tried again", "order.go", "\t\tc.emit(retryOutcome{ev.out, ev.to != nil})\n\t}\n\tif ev.to", "\t}\n\tif ev.to"},
 	{"another order's outcome frees the slot", "order.go", "f == nil || f.order.OrderID != ev.out.OrderID || ev.out.Late", "f == nil"},
 	{"a message does not reset the count", "liveness.go", "c.failures, c.lastSeen, c.due = 0, now,", "c.lastSeen, c.due = now,"},
 	{"the tolerance stays short after a miss", "liveness.go", "now, now.Add(c.set.FirstDue)", "now, now.Add(c.set.NextDue)"},

@@ -47,7 +47,7 @@ func (c *core) onOrder(ev orderRequest, now time.Time) {
 }
 
 // begin has the intent of an order committed. No two claims of a session have
-// one time: by that they are told apart. A job's order has nobody who would be
+// one time: by that they are told apart, also where the clock was set back. A job's order has nobody who would be
 // told that the store is slow, and waits for it.
 func (c *core) begin(f *flight, now time.Time) {
 	at := max(now.UnixMilli(), c.line.claimed+1)
@@ -61,7 +61,7 @@ func (c *core) begin(f *flight, now time.Time) {
 	due := now.Add(c.set.IntentTimeout + c.set.OrderTimeout)
 	c.owe(beginOrder{schema.Intent{
 		Order: f.order, Waited: f.waited, Once: f.ask.Once,
-		Epoch: c.epoch, Node: c.node, BootID: c.bootID, Due: due.UnixMilli(),
+		Epoch: c.epoch, Node: c.node, BootID: c.bootID, Due: due.UnixMilli(), Now: now.UnixMilli(),
 	}})
 }
 
@@ -137,7 +137,7 @@ func (c *core) intentFailed(f *flight, err error, now time.Time) {
 	default:
 		pub = storeUnavailable(f.order)
 		f.missed = true
-		c.emit(retryOutcome{c.outcome(f, notSent(f), now)})
+		c.emit(retryOutcome{out: c.outcome(f, notSent(f), now)})
 	}
 	if pub.Kind != schema.StoreUnavailable && pub.Kind != schema.OrderConflict && !f.waited && !f.ask.Queues(pub) {
 		c.emit(record{refusedOrder(f.order, pub, now)})
@@ -356,7 +356,7 @@ func (c *core) outcome(f *flight, out schema.Outcome, now time.Time) schema.Outc
 // device that handed it in.
 func (c *core) onOutcomeDone(ev outcomeDone, now time.Time) {
 	if ev.err != nil && schema.KindOf(ev.err) != schema.OrderNotFound {
-		c.emit(retryOutcome{ev.out})
+		c.emit(retryOutcome{ev.out, ev.to != nil})
 	}
 	if ev.to != nil {
 		c.answerDevice(ev)

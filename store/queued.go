@@ -90,12 +90,12 @@ func (s *Store) NextOrders(ctx context.Context, deviceID string, now int64) ([]s
 func (t *tx) claimOrder(in schema.Intent) error {
 	o := in.Order
 	n, err := t.exec(`UPDATE orders SET state = 'sent', sent_time = $3, due_time = $4, epoch = $5, node = $6, boot_id = $7
-		WHERE order_id = $1 AND device_id = $2 AND state = 'queued' AND expires_time > $3
+		WHERE order_id = $1 AND device_id = $2 AND state = 'queued' AND expires_time > $8
 			AND EXISTS (SELECT 1 FROM devices d WHERE d.device_id = $2 AND d.owner_epoch = $5)
 			AND NOT EXISTS (SELECT 1 FROM orders s WHERE s.device_id = $2 AND s.state = 'sent')
-			AND NOT EXISTS (SELECT 1 FROM orders e WHERE e.device_id = $2 AND e.state = 'queued' AND e.expires_time > $3
+			AND NOT EXISTS (SELECT 1 FROM orders e WHERE e.device_id = $2 AND e.state = 'queued' AND e.expires_time > $8
 				AND (e.queue_pos, e.order_id) < (orders.queue_pos, orders.order_id))`,
-		o.OrderID, o.DeviceID, *o.SentTime, in.Due, in.Epoch, in.Node, in.BootID)
+		o.OrderID, o.DeviceID, *o.SentTime, in.Due, in.Epoch, in.Node, in.BootID, in.Now)
 	switch {
 	case err != nil:
 		return err

@@ -27,7 +27,7 @@ func enqueue(t testing.TB, s *Store, ids ...string) {
 // claimOfOrder takes order id of device 1 from the queue at a time.
 func claimOfOrder(id string, epoch, at int64) schema.Intent {
 	in := intentOf(id, "1", epoch)
-	in.Waited, in.Order.SentTime, in.Due = true, &at, at+12_000
+	in.Waited, in.Order.SentTime, in.Due, in.Now = true, &at, at+12_000, at
 	return in
 }
 
@@ -156,6 +156,20 @@ func TestClaimOrder_Refusals(t *testing.T) {
 		o, err := s.Order(t.Context(), all, "q")
 		must(t, err)
 		equal(t, "sent at", *o.SentTime, start+59_999)
+	})
+}
+
+// Whether an order has waited for too long is a matter of the clock as it is, also
+// if the claim before was by one that was set back since.
+func TestF22_ClaimAfterTheClockWasSetBack(t *testing.T) {
+	each(t, func(t *testing.T) {
+		s := ready(t)
+		enqueue(t, s, "q")
+		in := claimOfOrder("q", 1, start+3_600_000)
+		in.Now = start + 60_000 // it expires then
+		wantKind(t, begin(s, in), schema.OrderConflict, "order_not_first")
+		in.Now--
+		must(t, begin(s, in))
 	})
 }
 

@@ -14,7 +14,7 @@ type eventsCmd struct {
 	Device string             `help:"Those of this device: its id or its whole name."`
 	Group  string             `help:"Those of the devices in this group: its id or name."`
 	Job    []string           `placeholder:"ID,…" help:"Those of the orders of these jobs."`
-	Kind   []schema.EventKind `placeholder:"KIND,…" help:"Those of these kinds: connect, login, login_failed, login_refused, state, status, order, order_result, restart_verified, restart_unverified, upload, update, disconnect, events_lost."`
+	Kind   []schema.EventKind `placeholder:"KIND,…" help:"Those of these kinds: connect, login, login_failed, login_refused, state, status, order, order_result, restart_verified, restart_unverified, upload, update, disconnect, duplicate_identity, events_lost."`
 	After  *int64             `placeholder:"POS" help:"Begin behind this position; 0: with the oldest that is kept. Default: with what comes next."`
 }
 

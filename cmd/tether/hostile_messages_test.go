@@ -67,6 +67,10 @@ var messageAttacks = []attack{
 		c.text("[" + c.device.login() + "]")
 		c.sees(`[-32600 "login"]`)
 	}, soon},
+	{"T15 a batch of the longest answer", false, func(c *bare) {
+		c.text("[" + strings.Repeat(`{"jsonrpc":"2.0","id":1,"method":"rpc.discover"},`, 37) + `{"jsonrpc":"2.0","id":2,"method":"rpc.discover"}]`)
+		c.sees("[" + strings.Repeat("-32600 1 ", 37) + "-32600 2]")
+	}, soon},
 	{"F15 responses that nobody asked for", true, func(c *bare) {
 		for i := range schema.MaxMalformed - 1 {
 			c.text(fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"result":{"status":"success"}}`, 1_000_000+i))
