@@ -239,6 +239,16 @@ func TestT12_RevocationEndsSessions(t *testing.T) {
 	}
 }
 
+// TestT12_DeletedBefore: who deletes a device again, since he was not told that it is
+// done, has its session ended.
+func TestT12_DeletedBefore(t *testing.T) {
+	w := newWorld(t)
+	w.do("admin", del, "device_delete", `{"device_id":"999"}`).want(t, 404, "device_not_found")
+	if got := strings.Join(w.sessions.ended, ","); got != "999 deleted" {
+		t.Errorf("ended %q", got)
+	}
+}
+
 func TestGroupIsEmptiedWithoutDeleting(t *testing.T) {
 	w := newWorld(t)
 	got := into[map[string]any](t, w.do("admin", del, "group_devices_delete", `{"group_id":"`+ownGroup+`"}`).want(t, 200, ""))
