@@ -45,7 +45,7 @@ func (a *acked) begun() bool {
 // memory alone, package store makes up for: TestF35.)
 func TestF34_ServiceKilledUnderLoad(t *testing.T) {
 	t.Parallel()
-	s := serve(t, "--device-message-rate", "0")
+	s := serve(t, "--device-message-rate", "0", "--key-rate", "0")
 	s.keepsItsWord(t, kills(10), func(int) { atRandom(); s.kill() })
 }
 
@@ -62,7 +62,7 @@ func TestF34_PostgresAndServiceKilledUnderLoad(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	s := serveOn(t, server.URL(""), "--device-message-rate", "0")
+	s := serveOn(t, server.URL(""), "--device-message-rate", "0", "--key-rate", "0")
 	var slowest time.Duration
 	s.keepsItsWord(t, kills(4), func(n int) {
 		atRandom()

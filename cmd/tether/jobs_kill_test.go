@@ -25,7 +25,7 @@ func TestF34_JobsKilled(t *testing.T) {
 	if os.Getenv("TETHER_SOAK") != "" {
 		devices, times, within = 1000, 20, 2*time.Second
 	}
-	s := serve(t, "--device-message-rate", "0")
+	s := serve(t, "--device-message-rate", "0", "--key-rate", "0")
 	c := recruit(s.api, devices)
 	c.takes = 10 * time.Millisecond
 	address := s.address
