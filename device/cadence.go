@@ -23,6 +23,7 @@ const (
 	tick        event = iota // time passed, nothing else
 	pingReply                // the ping that was awaited is answered
 	reportReply              // the report that was awaited is answered
+	reportSent               // the report goes out now: its figures took their time
 )
 
 // cadence decides when a device speaks and when it gives its connection up
@@ -88,6 +89,8 @@ func (c *cadence) next(now time.Time, e event) (do action, wake time.Time) {
 		c.ping.expiry, c.failures = time.Time{}, 0
 	case reportReply:
 		c.report.expiry, c.failures = time.Time{}, 0
+	case reportSent:
+		c.reported(now)
 	case tick:
 	}
 	// A message that was missed goes out again at once.
@@ -109,14 +112,19 @@ func (c *cadence) next(now time.Time, e event) (do action, wake time.Time) {
 func (c *cadence) speak(now time.Time) (action, time.Time) {
 	switch {
 	case c.report.ready(now):
-		c.report = beat{due: now.Add(c.reportEvery), expiry: now.Add(c.replyWithin)}
-		c.ping.due = now.Add(c.pingEvery)
+		c.reported(now)
 		return sendReport, now
 	case c.ping.ready(now):
 		c.ping = beat{due: now.Add(c.pingEvery), expiry: now.Add(c.replyWithin)}
 		return sendPing, now
 	}
 	return wait, earlier(c.ping.wake(), c.report.wake())
+}
+
+// reported counts from now: the wait for the reply, and what comes next.
+func (c *cadence) reported(now time.Time) {
+	c.report = beat{due: now.Add(c.reportEvery), expiry: now.Add(c.replyWithin)}
+	c.ping.due = now.Add(c.pingEvery)
 }
 
 func (b *beat) ready(now time.Time) bool { return b.expiry.IsZero() && !now.Before(b.due) }

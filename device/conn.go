@@ -2,6 +2,7 @@ package device
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -134,6 +135,7 @@ func (c *conn) login() {
 		c.post(func() { c.loggedIn(result, form, at) })
 	})
 	if err != nil {
+		c.log.add("login", "failed", "cause", err)
 		c.leave("login could not be sent")
 	}
 }
@@ -212,7 +214,8 @@ func (c *conn) beginReport() {
 
 func (c *conn) sendReport(status schema.StatusInfo) {
 	var id uint64
-	id, _ = c.peer.Call(schema.MethodUploadStatus, status, func(resp rpc.Response) {
+	var err error
+	id, err = c.peer.Call(schema.MethodUploadStatus, status, func(resp rpc.Response) {
 		c.post(func() {
 			if c.report == id {
 				c.report = 0
@@ -222,6 +225,10 @@ func (c *conn) sendReport(status schema.StatusInfo) {
 		})
 	})
 	c.report = id
+	if err != nil && !errors.Is(err, rpc.ErrClosed) {
+		c.log.add("report", "failed", "cause", err)
+	}
+	c.turn(reportSent)
 }
 
 func (c *conn) reported(err *schema.Error) {

@@ -76,7 +76,7 @@ func TestReport(t *testing.T) {
 		})
 		s.run(d)
 		time.Sleep(25 * time.Second)
-		s.want("0s dial", "1s report", "5s ping", "10s ping", "15s report", "20s ping", "25s ping")
+		s.want("0s dial", "1s report", "6s ping", "11s ping", "16s report", "21s ping")
 		first := s.statuses[0]
 		if first.DeviceID != deviceID || first.DevState != "online" || string(first.Custom) != `{"uses_last_hour":8192}` {
 			t.Errorf("got %+v, custom %s", first, first.Custom)
@@ -85,6 +85,54 @@ func TestReport(t *testing.T) {
 			t.Errorf("figures: %v %v %v", *first.CPU.Idle, *first.Memory.Total, *first.Disk.RootTotal)
 		}
 		if !logged(t, d, "report incomplete") || !logged(t, d, "report ok") {
+			t.Error("the log does not tell")
+		}
+	})
+}
+
+// The reply to a report is awaited 3 s from when it was sent, however long its
+// figures took.
+func TestReportIsAwaitedFromItsSending(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		s.answer = func(_ *session, r *rpc.Request) {
+			time.AfterFunc(2900*time.Millisecond, func() { r.Reply(struct{}{}) })
+		}
+		s.run(s.device(func(c *Config) {
+			c.Custom = map[string]func(context.Context) (any, error){
+				"slow": func(ctx context.Context) (any, error) { <-ctx.Done(); return nil, ctx.Err() },
+			}
+		}))
+		time.Sleep(20 * time.Second)
+		s.want("0s dial", "1s report", "6s ping", "11s ping", "17s report")
+	})
+}
+
+// What the wire forbids costs the one figure that holds it, not the report.
+func TestForbiddenFigures(t *testing.T) {
+	deep := func(n int) json.RawMessage {
+		return json.RawMessage(strings.Repeat("[", n) + strings.Repeat("]", n))
+	}
+	figures := map[string]any{
+		"name": json.RawMessage(`{"a":1,"a":2}`), "utf8": json.RawMessage("\"\xff\""), "surrogate": json.RawMessage(`"\ud800"`),
+		"number": json.RawMessage(strings.Repeat("1", schema.MaxNumber+1)), "deep": deep(schema.MaxDepth - 2),
+		"chan": make(chan int), "none": json.RawMessage(""), "good": deep(schema.MaxDepth - 3),
+	}
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		d := s.device(func(c *Config) {
+			c.Custom = map[string]func(context.Context) (any, error){}
+			for name, figure := range figures {
+				c.Custom[name] = func(context.Context) (any, error) { return figure, nil }
+			}
+		})
+		s.run(d)
+		time.Sleep(20 * time.Second)
+		s.want("0s dial", "0s report", "5s ping", "10s ping", "15s report", "20s ping")
+		if got, want := string(s.statuses[0].Custom), `{"good":`+string(deep(schema.MaxDepth-3))+`}`; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+		if !logged(t, d, "report incomplete", "custom") {
 			t.Error("the log does not tell")
 		}
 	})

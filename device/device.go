@@ -50,8 +50,11 @@ func (d *Device) Run(ctx context.Context) error {
 	}
 	defer log.close()
 	journal, err := openJournal(filepath.Join(d.cfg.StateDir, "journal"))
-	if err != nil {
+	if journal == nil {
 		return fmt.Errorf("device: journal: %w", err)
+	}
+	if err != nil {
+		log.add("journal", "unwritten", "cause", err)
 	}
 	restart, err := d.run(ctx, log, journal)
 	_ = journal.close() // each of its lines was synced when it was written

@@ -102,16 +102,16 @@ func resultOf(value any, err error) schema.OrderResult {
 		return result
 	}
 	data, err := stdjson.Marshal(value)
+	if err == nil && string(data) != "null" && data[0] != '{' {
+		data = fmt.Appendf(nil, `{"value":%s}`, data)
+	}
 	switch {
-	case err != nil:
+	case err != nil || schema.CheckJSON("data", data, schema.MaxParamsDepth) != nil:
 		result.Message = "done; its data has no JSON form"
 	case len(data) > maxResultData:
 		result.Message = fmt.Sprintf("done; its data is left out: %d bytes, %d are the limit", len(data), maxResultData)
-	case string(data) == "null":
-	case data[0] == '{':
+	case string(data) != "null":
 		result.Data = data
-	default:
-		result.Data = fmt.Appendf(nil, `{"value":%s}`, data)
 	}
 	return result
 }

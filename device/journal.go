@@ -32,7 +32,7 @@ type journal struct {
 	path string
 
 	disk   sync.Mutex // held across writes; taken before mu
-	file   *os.File
+	file   *os.File   // nil before it could be written
 	lines  int
 	broken bool // the last append failed: the file's tail cannot be trusted
 
@@ -48,29 +48,24 @@ type record struct {
 }
 
 // openJournal reads what earlier processes left. What they had begun and not
-// ended is settled here, once and for all, as interrupted.
+// ended is settled here, once and for all, as interrupted. An error beside a
+// journal says that the disk takes nothing: no order is begun until it does.
 func openJournal(path string) (*journal, error) {
 	data, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	j := &journal{path: path, results: map[string]*schema.OrderResult{}}
-	records, whole := parseJournal(data)
-	for _, r := range records {
+	for _, r := range parseJournal(data) {
 		j.apply(r)
 	}
-	j.lines = len(records)
 	for _, id := range j.ids {
 		if j.results[id] == nil {
 			j.results[id] = &interrupted
-			whole = false
 		}
 	}
-	if j.trim(); !whole || j.lines > journalLines || len(records) == 0 {
-		return j, j.rewrite()
-	}
-	j.file, err = os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0o600)
-	return j, err
+	j.trim()
+	return j, j.rewrite()
 }
 
 // lookup returns what is known of an order; nil with known: it is begun.
@@ -208,21 +203,17 @@ func encodeRecord(r record) ([]byte, error) {
 	return fmt.Appendf(nil, "%08x %s\n", crc32.ChecksumIEEE(body), body), nil
 }
 
-// parseJournal reads the lines whose sum is right; whole says that it was all
-// of them. A torn tail is what a crash in the midst of an append leaves.
-func parseJournal(data []byte) (records []record, whole bool) {
-	whole = true
+// parseJournal reads the lines whose sum is right. A torn tail is what a crash
+// in the midst of an append leaves.
+func parseJournal(data []byte) (records []record) {
 	for len(data) > 0 {
 		line, rest, ended := bytes.Cut(data, []byte("\n"))
 		data = rest
-		r, ok := parseRecord(line)
-		if !ok || !ended {
-			whole = false
-			continue
+		if r, ok := parseRecord(line); ok && ended {
+			records = append(records, r)
 		}
-		records = append(records, r)
 	}
-	return records, whole
+	return records
 }
 
 func parseRecord(line []byte) (r record, ok bool) {

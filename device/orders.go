@@ -2,6 +2,7 @@ package device
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -83,15 +84,17 @@ func (w *orders) take(o schema.GiveOrder, reply func(schema.OrderResult)) (resul
 	return nil, true
 }
 
-// ask adds one who wants to know how the running order ends, if id is that.
+// ask adds one who wants to know how the running order ends, if id is that. The
+// oldest makes room: who asks last is the likeliest to be there still.
 func (w *orders) ask(id string, reply func(schema.OrderResult)) bool {
 	j := w.running
 	if j == nil || j.settled || j.order.OrderID != id {
 		return false
 	}
-	if len(j.askers) < maxAskers {
-		j.askers = append(j.askers, reply)
+	if len(j.askers) == maxAskers {
+		j.askers = slices.Delete(j.askers, 0, 1)
 	}
+	j.askers = append(j.askers, reply)
 	return true
 }
 

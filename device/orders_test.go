@@ -277,20 +277,106 @@ func TestOrderIsNotBegunWithoutJournal(t *testing.T) {
 	}
 }
 
-// Who asks for a running order is bounded.
+// A device that starts on a full disk is there for its server, and says so. Here
+// no path is short enough for a temporary file.
+func TestStartOnAFullDisk(t *testing.T) {
+	const longest = 4095 // of Linux
+	dir := t.TempDir()
+	for room := longest - len(dir) - len("/"+logName); room > 0; room = longest - len(dir) - len("/"+logName) {
+		dir += "/" + strings.Repeat("d", min(room-1, 200))
+	}
+	if os.MkdirAll(dir, 0o700) != nil {
+		t.Skip("paths are shorter here")
+	}
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		d := withOrders(s.device(func(c *Config) { c.StateDir = dir }))
+		s.run(d)
+		g := s.current().order(schema.GiveOrder{OrderID: "1", OrderType: "count"})
+		g.is(t, "0s fail the journal cannot be written: the order was not begun", "")
+		if !logged(t, d, "journal unwritten") {
+			t.Error("the log does not tell")
+		}
+	})
+}
+
+// Who asks for a running order is bounded; the last are told, the live
+// connection among them.
 func TestAskersAreBounded(t *testing.T) {
 	w := newOrders(open(t, filepath.Join(t.TempDir(), "journal")), nil)
-	for range 3 * maxAskers {
-		w.give(schema.GiveOrder{OrderID: "1"}, func(schema.OrderResult) {})
+	var told []int
+	for n := range 3 * maxAskers {
+		w.give(schema.GiveOrder{OrderID: "1"}, func(schema.OrderResult) { told = append(told, n) })
 	}
-	if n := len(w.running.askers); n != maxAskers {
-		t.Errorf("%d askers", n)
+	w.settle(<-w.jobs, busy)
+	if len(told) != maxAskers || told[0] != 2*maxAskers || told[maxAskers-1] != 3*maxAskers-1 {
+		t.Errorf("told %v", told)
 	}
+}
+
+// Data that the wire forbids does not travel; the order's end does, into the
+// journal and to the server.
+func TestForbiddenData(t *testing.T) {
+	deep := func(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
+	const left = "success done; its data has no JSON form"
+	tests := []struct{ data, text, want string }{
+		{`{"a":1,"a":2}`, left, ""},
+		{`[{"a":1,"a":2}]`, left, ""},
+		{"\"\xff\"", left, ""},
+		{`"\ud800"`, left, ""},
+		{strings.Repeat("1", schema.MaxNumber+1), left, ""},
+		{strings.Repeat("1", schema.MaxNumber), "success done", `{"value":` + strings.Repeat("1", schema.MaxNumber) + `}`},
+		{deep(schema.MaxDepth - 2), left, ""},
+		{deep(schema.MaxDepth - 3), "success done", `{"value":` + deep(schema.MaxDepth-3) + `}`},
+		{`null`, "success done", ""},
+	}
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		d := s.device(nil)
+		On(d, "data", func(_ context.Context, p struct{ N int }) (any, error) { return json.RawMessage(tests[p.N].data), nil })
+		r := s.run(d)
+		for n, test := range tests {
+			g := s.current().order(schema.GiveOrder{
+				OrderID: strconv.Itoa(n), OrderType: "data", Params: fmt.Appendf(nil, `{"N":%d}`, n),
+			})
+			g.is(t, "0s "+test.text, test.want)
+		}
+		r.stop()
+		must(t, r.wait())
+		j := open(t, filepath.Join(d.cfg.StateDir, "journal"))
+		for n, test := range tests {
+			if result, _ := j.lookup(strconv.Itoa(n)); result == nil || "success "+result.Message != test.text {
+				t.Errorf("%s: the journal has %+v", test.data, result)
+			}
+		}
+	})
+}
+
+// A result that cannot be sent is told of, and keeps no other back.
+func TestHandInGoesOnWithoutOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t)
+		s.login = func(*session, schema.LoginParams) (schema.LoginResult, error) {
+			result := s.loginResult(1)
+			result.Unsettled = []string{"1", "2"}
+			return result, nil
+		}
+		d := s.device(nil)
+		j := open(t, filepath.Join(d.cfg.StateDir, "journal"))
+		must(t, j.end("1", failed(strings.Repeat("x", schema.MaxMessage))))
+		must(t, j.end("2", busy))
+		must(t, j.close())
+		s.run(d)
+		synctest.Wait()
+		if len(s.results) != 1 || s.results[0].OrderID != "2" || !logged(t, d, "hand_in_failed", "order_id=1") {
+			t.Errorf("results %+v", s.results)
+		}
+	})
 }
 
 func TestResultIsBounded(t *testing.T) {
 	for size, fits := range map[int]bool{maxResultData: true, maxResultData + 1: false} {
-		got := resultOf(strings.Repeat("x", size-2), nil)
+		got := resultOf(strings.Repeat("x", size-len(`{"value":""}`)), nil)
 		if (got.Data != nil) != fits || got.Status != schema.ResultSuccess {
 			t.Errorf("%d bytes: %s, data of %d", size, got.Message, len(got.Data))
 		}

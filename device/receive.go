@@ -1,6 +1,8 @@
 package device
 
 import (
+	"errors"
+
 	"github.com/edgetether/tether/rpc"
 	"github.com/edgetether/tether/schema"
 )
@@ -108,8 +110,7 @@ func (c *conn) handIn(ids []string) {
 // upload hands one result in, and the rest when it is answered.
 func (c *conn) upload(id string, result schema.OrderResult, rest []string) {
 	params := schema.UploadResult{OrderID: id, Status: result.Status, Message: result.Message, Data: result.Data}
-	// An error is the connection's end.
-	_, _ = c.peer.Call(schema.MethodUploadResult, params, func(resp rpc.Response) {
+	_, err := c.peer.Call(schema.MethodUploadResult, params, func(resp rpc.Response) {
 		c.post(func() {
 			if resp.Err != nil {
 				c.log.add("order", "hand_in_failed", "order_id", id, "cause", resp.Err.Message)
@@ -119,4 +120,8 @@ func (c *conn) upload(id string, result schema.OrderResult, rest []string) {
 			c.handIn(rest)
 		})
 	})
+	if err != nil && !errors.Is(err, rpc.ErrClosed) {
+		c.log.add("order", "hand_in_failed", "order_id", id, "cause", err)
+		c.handIn(rest)
+	}
 }

@@ -16,7 +16,7 @@ import (
 )
 
 // collectWithin is how long a report waits for its figures; what is not there
-// by then is left out of it. The reply is awaited 3 s in all.
+// by then is left out of it.
 const collectWithin = time.Second
 
 // collector gathers what a status report holds: the host's figures, and the
@@ -61,17 +61,17 @@ func encodeCustom(ctx context.Context, pending map[string]<-chan measured) (sche
 	if len(pending) == 0 {
 		return nil, nil
 	}
-	values := make(map[string]any, len(pending))
+	figures := make(map[string]json.RawMessage, len(pending))
 	var fault error
 	for name, done := range pending {
-		got := await(ctx, done)
-		if got.err != nil {
-			fault = fmt.Errorf("custom %s: %w", name, got.err)
+		figure, err := encodeFigure(await(ctx, done))
+		if err != nil {
+			fault = fmt.Errorf("custom %s: %w", name, err)
 			continue
 		}
-		values[name] = got.value
+		figures[name] = figure
 	}
-	object, err := json.Marshal(values)
+	object, err := json.Marshal(figures)
 	if err != nil {
 		return nil, fmt.Errorf("custom: %w", err)
 	}
@@ -79,6 +79,17 @@ func encodeCustom(ctx context.Context, pending map[string]<-chan measured) (sche
 		return nil, fmt.Errorf("custom: %d bytes, %d are the limit: left out", len(object), schema.MaxCustom)
 	}
 	return object, fault
+}
+
+func encodeFigure(m measured) (json.RawMessage, error) {
+	if m.err != nil {
+		return nil, m.err
+	}
+	text, err := json.Marshal(m.value)
+	if err != nil {
+		return nil, err
+	}
+	return text, schema.CheckJSON("figure", text, schema.MaxParamsDepth-1) // they are one object together
 }
 
 // probe is one function that measures. It never runs twice at once: one that

@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"strings"
 	"time"
+
+	"github.com/edgetether/tether/schema"
 )
 
 const (
@@ -78,18 +80,18 @@ func failure(err error, streams ...*tail) error {
 	return err
 }
 
-// figure runs the program and returns its output: as JSON if it is JSON,
-// otherwise as text.
+// figure runs the program and returns its output: as JSON if it is JSON that
+// may travel, otherwise as text.
 func (p process) figure(ctx context.Context) (any, error) {
 	out, err := p.run(ctx)
 	if err != nil {
 		return nil, err
 	}
 	text := strings.TrimSpace(out.Stdout)
-	if raw := json.RawMessage(text); json.Valid(raw) {
-		return raw, nil
+	if schema.CheckJSON("figure", []byte(text), schema.MaxParamsDepth-1) != nil {
+		return text, nil
 	}
-	return text, nil
+	return json.RawMessage(text), nil
 }
 
 // tail keeps the end of what is written to it.

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/edgetether/tether/schema"
 )
 
 func process1(t *testing.T, what string, args ...string) process {
@@ -181,6 +183,11 @@ func TestFigure(t *testing.T) {
 	}
 	if value, err = process1(t, "say", "0").figure(t.Context()); err != nil || value != "end" {
 		t.Errorf("%v, %v", value, err)
+	}
+	for _, forbidden := range []string{`{"a":1,"a":2}`, strings.Repeat("1", schema.MaxNumber+1), strings.Repeat("[", 30) + strings.Repeat("]", 30)} {
+		if value, err = process1(t, "echo", forbidden).figure(t.Context()); err != nil || value != forbidden {
+			t.Errorf("%v, %v", value, err)
+		}
 	}
 	if _, err = process1(t, "fail", "1").figure(t.Context()); err == nil {
 		t.Error("a failure is no figure")

@@ -25,6 +25,9 @@ type age time.Duration
 
 const day = 24 * time.Hour
 
+// whatever is the age of what goes as soon as it is found.
+const whatever age = 1
+
 // maxDays are what a time.Duration can hold.
 const maxDays = 100_000
 
@@ -69,6 +72,7 @@ func newRetention(keep ages, st *store.Store, log *slog.Logger) *retention {
 		{"history", keep.history, st.RemoveSamples},
 		{"orders", keep.orders, st.RemoveOrders},
 		{"audit", keep.audit, st.RemoveAudit},
+		{"history_of_deleted", whatever, func(ctx context.Context, _ int64) (int64, error) { return st.RemoveDeleted(ctx) }},
 	}}
 }
 

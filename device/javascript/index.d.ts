@@ -46,7 +46,7 @@ export interface DeviceOptions {
   maxTries?: number;
   /** What the program says of itself at login. */
   client?: { name?: string; version?: string };
-  /** Options of tls.connect for wss: ca, cert, key. Certificates are always verified. */
+  /** Options of tls.connect for wss: ca, cert, key. Certificates are always verified, and the name in them. */
   tls?: import('node:tls').ConnectionOptions;
   /** What upload_log uploads. Default: such an order fails. */
   logFile?: string;
@@ -54,7 +54,10 @@ export interface DeviceOptions {
   sftp?: SftpTarget;
   /** The folder there. Default /var/log/devices_management. */
   remoteDir?: string;
-  /** Milliseconds after which an order has failed and its signal is aborted. Default 600000; Infinity: never. */
+  /**
+   * Milliseconds after which an order has failed and its signal is aborted. The next order begins when its handler has
+   * ended, too. Default 600000; Infinity: never.
+   */
   orderTimeout?: number;
   /** The program's own figures for a report: an object of at most 8 KiB, within a second. */
   custom?: () => object | Promise<object>;

@@ -50,7 +50,6 @@ export class Device {
     this.#stateDir = o.stateDir ?? process.env.STATE_DIRECTORY?.split(':')[0] ?? join(homedir(), '.config', 'tether-device');
     this.#token = new TokenFile(this.#stateDir, { url: o.url, sn: o.deviceSn, model: o.deviceModel });
     this.#status = new Status(o.diskPath, o.custom, o.logger);
-    this.#retry = new Retry(o.maxTries, o.timeScale);
   }
 
   /** Registers the handler of an order: a function of (params, {signal}). See index.d.ts. */
@@ -67,10 +66,11 @@ export class Device {
     if (this.#running) throw new Error('run is running already');
     this.#running = true;
     this.#stopped = this.#restarting = false;
+    this.#retry = new Retry(this.#o.maxTries, this.#o.timeScale);
     try {
       await mkdir(this.#stateDir, { recursive: true, mode: 0o700 });
       await this.#token.load(this.#o.deviceId);
-      const journal = await Journal.open(this.#stateDir);
+      const journal = await Journal.open(this.#stateDir, this.#o.logger);
       this.#orders = new Orders({
         journal, find: (order) => this.#find(order), clock: () => this.serverTime(), restart: () => this.#restart(),
         log: this.#o.logger, timeout: this.#o.orderTimeout, scale: this.#o.timeScale,
@@ -236,5 +236,7 @@ function check({ url, deviceId, deviceSn, deviceModel, password, tls }) {
   }
   if (deviceId && !/^[0-9]{1,20}$/.test(deviceId)) throw new TypeError('deviceId: must be decimal digits');
   if (!password || Buffer.byteLength(password) > 72) throw new TypeError('password: required, at most 72 bytes');
-  if (tls?.rejectUnauthorized === false) throw new TypeError('tls: certificates are always verified; put the issuer into ca');
+  if (tls?.rejectUnauthorized === false || tls?.checkServerIdentity) {
+    throw new TypeError('tls: certificates are always verified, and the name in them; put the issuer into ca');
+  }
 }

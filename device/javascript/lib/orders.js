@@ -2,13 +2,13 @@
 // section 3). Connections come and go around it: an order goes on when the one
 // that brought it is lost.
 
-import { MAX_MESSAGE, encode, faultOf, isObject } from './rpc.js';
+import { MAX_INNER, MAX_MESSAGE, encode, faultOf, isObject } from './rpc.js';
 
 const RESTART_GRACE = 3000; // milliseconds that restart_confirm is waited for
 const STOP_GRACE = 1000; // for a cancelled order to end
 const MAX_DATA = MAX_MESSAGE - (8 << 10); // bytes of a result's data: it travels in one message
 const MAX_TEXT = 1 << 10; // bytes of a result's message
-const MAX_ASKERS = 8; // who wait for one order: the same id given again and again
+const MAX_ASKERS = 8; // who wait for one order, the same id given again and again: the oldest make room
 
 export const failed = (message) => ({ status: 'fail', message });
 
@@ -25,7 +25,7 @@ export function success(value) {
   let text, fault;
   try {
     text = encode(isObject(value) ? value : { value });
-    fault = text ? faultOf(text) : 'a function';
+    fault = text ? faultOf(text, MAX_INNER) : 'a function';
   } catch (error) {
     fault = error.message;
   }
@@ -53,7 +53,7 @@ export class Orders {
   #timeout;
   #grace;
   #running; // an accepted restart stays here for good
-  #working; // the promise of the last order's end
+  #working; // the promise of the last order's end, and its handler's
   #confirm; // ends the wait for a restart's confirmation
   #stop = new AbortController();
 
@@ -76,7 +76,7 @@ export class Orders {
     const known = this.outcome(order.order_id);
     if (known) return known;
     if (this.#running) return this.#record(order, failed('busy'));
-    const job = { order, askers: [], settled: false };
+    const job = { order, askers: [], settled: false, handler: undefined };
     this.#running = job;
     const asked = this.#ask(order.order_id);
     this.#working = this.#work(job);
@@ -104,28 +104,31 @@ export class Orders {
     const job = this.#running;
     if (!job || job.settled || job.order.order_id !== id) return undefined;
     return new Promise((resolve) => {
-      if (job.askers.length < MAX_ASKERS) job.askers.push(resolve);
+      if (job.askers.push(resolve) > MAX_ASKERS) job.askers.shift();
     });
   }
 
   async #work(job) {
     const { order } = job;
-    const result = await this.#carryOut(order);
+    const result = await this.#carryOut(job);
     if (this.#stop.signal.aborted && result.status !== 'success') return;
     await this.#record(order, result);
     job.settled = true;
     const restarts = order.is_inner && order.order_type === 'restart' && result.status === 'success';
-    let confirmation;
-    if (restarts) confirmation = this.#confirmation();
-    else this.#running = undefined;
+    const confirmation = restarts && this.#confirmation();
     for (const answer of job.askers) answer(result);
-    if (!restarts) return;
-    this.#log.info(`restart ${order.order_id} ${await confirmation}`);
-    if (!this.#stop.signal.aborted) this.#restart();
+    if (restarts) {
+      this.#log.info(`restart ${order.order_id} ${await confirmation}`);
+      if (!this.#stop.signal.aborted) this.#restart();
+      return;
+    }
+    await job.handler?.catch(() => {}); // one that timed out may go on for a while
+    this.#running = undefined;
   }
 
   /** Begins an order, on the disk first, unless there is a reason not to. */
-  async #carryOut(order) {
+  async #carryOut(job) {
+    const { order } = job;
     const handler = this.#find(order);
     if (this.#clock() >= order.deadline_time) return failed('expired');
     if (!handler) return failed('order not in config');
@@ -139,7 +142,8 @@ export class Orders {
     const cancel = new AbortController();
     const signal = AbortSignal.any([this.#stop.signal, cancel.signal]);
     try {
-      const value = await within(this.#timeout, (async () => handler(order, { signal }))());
+      job.handler = (async () => handler(order, { signal }))();
+      const value = await within(this.#timeout, job.handler);
       if (order.is_inner && order.order_type === 'restart') return { status: 'success', message: 'wait Server Confirm' };
       return success(value);
     } catch (error) {

@@ -6,6 +6,7 @@ export const MAX_MESSAGE = 64 << 10; // bytes of a WebSocket message
 export const MAX_MALFORMED = 20; // malformed messages or unasked replies in a row
 const MAX_BATCH = 64; // members of a batch
 const MAX_DEPTH = 32; // nesting of JSON
+export const MAX_INNER = MAX_DEPTH - 2; // of a result's data and of custom figures, which travel inside two objects
 const MAX_NUMBER = 32; // characters of a JSON number
 
 export const PARSE_ERROR = -32700, INVALID_REQUEST = -32600, METHOD_NOT_FOUND = -32601, INVALID_PARAMS = -32602, INTERNAL = -32603;
@@ -46,7 +47,7 @@ export function encode(value) {
 const tokens = /("[^"\\]*(?:\\.[^"\\]*)*")(\s*:)?|[[\]{}]|[-+.0-9eE]+/g;
 
 /** What the contract forbids in a text that is JSON, and that JSON.parse does not tell; undefined: nothing. */
-export function faultOf(text) {
+export function faultOf(text, depth = MAX_DEPTH) {
   const open = []; // the names so far of each object, and of each array, which has none
   for (const [token, string, colon] of text.matchAll(tokens)) {
     if (colon) {
@@ -54,7 +55,7 @@ export function faultOf(text) {
       if (open.at(-1).has(name)) return 'a name occurs twice in an object';
       open.at(-1).add(name);
     } else if (token === '{' || token === '[') {
-      if (open.push(new Set()) > MAX_DEPTH) return 'nested too deep';
+      if (open.push(new Set()) > depth) return 'nested too deep';
     } else if (token === '}' || token === ']') {
       open.pop();
     } else if (!string && token.length > MAX_NUMBER) {

@@ -99,7 +99,8 @@ export class TokenFile {
  * carried out twice. The file has a line for each beginning and each result, in
  * the form "crc32 json", synced when it is written. What a crash tore is known by
  * its sum. What a dead process had begun and not ended is settled when the file
- * is opened, once and for all, as interrupted.
+ * is opened, once and for all, as interrupted. Where the disk takes nothing, no
+ * order is begun until it does.
  */
 export class Journal {
   #path;
@@ -107,9 +108,9 @@ export class Journal {
   #turns = new Turns();
   #file;
   #lines = 0;
-  #broken = true; // nobody knows what the file ends with: write it anew
+  #broken = true; // the file is not open, or nobody knows what it ends with: write it anew
 
-  static async open(folder) {
+  static async open(folder, log) {
     const journal = new Journal();
     journal.#path = join(folder, 'journal');
     let text = '';
@@ -121,7 +122,7 @@ export class Journal {
     for (const { order_id, result } of parseJournal(text)) journal.#apply(order_id, result);
     for (const [id, result] of journal.#orders) journal.#orders.set(id, result ?? interrupted);
     journal.#trim();
-    await journal.#rewrite('');
+    await journal.#rewrite('').catch((error) => log.error(`journal: ${error.message}`));
     return journal;
   }
 
@@ -144,7 +145,7 @@ export class Journal {
   }
 
   close() {
-    return this.#turns.take(() => this.#file.close());
+    return this.#turns.take(() => this.#file?.close());
   }
 
   #apply(id, result) {

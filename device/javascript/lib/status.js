@@ -2,10 +2,10 @@
 // own under custom.
 
 import { readFile, statfs } from 'node:fs/promises';
-import { encode, faultOf, isObject } from './rpc.js';
+import { MAX_INNER, encode, faultOf, isObject } from './rpc.js';
 import { within } from './orders.js';
 
-const WITHIN = 1000; // milliseconds that a report waits for its figures; the reply is awaited 3 s in all
+const WITHIN = 1000; // milliseconds that a report waits for its figures
 const MAX_CUSTOM = 8 << 10; // bytes
 const USER_HZ = 100; // of /proc, on every architecture that Node runs on
 
@@ -79,7 +79,7 @@ export class Status {
       const value = await this.#custom.read();
       const text = encode(value);
       const bytes = Buffer.byteLength(text ?? '');
-      const fault = isObject(value) ? faultOf(text) : 'not an object';
+      const fault = isObject(value) ? faultOf(text, MAX_INNER) : 'not an object';
       if (fault || bytes > MAX_CUSTOM) throw new Error(fault ?? `${bytes} bytes, ${MAX_CUSTOM} are the limit`);
       return JSON.parse(text);
     } catch (error) {

@@ -135,8 +135,9 @@ test('an order goes on while its connection is lost', async (t) => {
 
 test('orderTimeout', async (t) => {
   const bench = await Bench.open(t);
-  let aborted = false;
-  const device = bench.device({ orderTimeout: 50 }).order('wait', (_, { signal }) => new Promise(() => {
+  let aborted = false, end;
+  const device = bench.device({ orderTimeout: 50 }).order('wait', (_, { signal }) => new Promise((_resolve, reject) => {
+    end = () => reject(new Error('too late to be told'));
     signal.addEventListener('abort', () => {
       aborted = true;
     });
@@ -145,7 +146,25 @@ test('orderTimeout', async (t) => {
   const link = await bench.link();
   assert.deepEqual(await link.result('wait'), { status: 'fail', message: 'timed out' });
   assert.ok(aborted);
-  assert.equal((await link.result('echo', { order_id: '2' })).status, 'success');
+  assert.equal((await link.result('echo', { order_id: '2' })).message, 'busy', 'its handler goes on');
+  assert.deepEqual(await link.result('wait'), { status: 'fail', message: 'timed out' }, 'it is settled');
+  end();
+  assert.equal((await link.result('echo', { order_id: '3' })).status, 'success');
+});
+
+test('however often an order is given while it runs, the newest who ask are told', async (t) => {
+  const bench = await Bench.open(t);
+  let end;
+  const device = bench.device().order('wait', () => new Promise((resolve) => {
+    end = resolve;
+  }));
+  bench.run(device);
+  const link = await bench.link();
+  for (let id = 0; id < 12; id++) link.send({ jsonrpc: '2.0', id, method: 'give_order', params: endless('5') });
+  await until(() => end);
+  assert.equal((await link.result('echo', { order_id: '6' })).message, 'busy');
+  end();
+  for (let id = 4; id < 12; id++) assert.equal((await link.messages.next()).id, id);
 });
 
 test('a handler that computes costs no ping in a worker', async (t) => {
@@ -171,7 +190,9 @@ test('data', () => {
   const circle = {};
   circle.self = circle;
   assert.deepEqual([data({ a: 1 }), data(0), data('\ud800')], [{ a: 1 }, { value: 0 }, { value: '\ufffd' }]);
-  for (const wrong of [circle, 1n, JSON.parse('['.repeat(33) + ']'.repeat(33))]) assert.equal(data(wrong), 'done; its data has no JSON form');
+  const nested = (depth) => JSON.parse('['.repeat(depth) + ']'.repeat(depth));
+  for (const wrong of [circle, 1n, nested(30)]) assert.equal(data(wrong), 'done; its data has no JSON form');
+  assert.deepEqual(data(nested(29)), { value: nested(29) }, '32 with the message around it');
   const most = 'x'.repeat(56 * 1024 - 12);
   assert.deepEqual([data(most), data(`${most}x`)], [{ value: most }, 'done; its data is left out']);
   assert.equal(Buffer.byteLength(failure(new Error('灯'.repeat(1000))).message), 1023);

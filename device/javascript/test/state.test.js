@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -81,6 +82,28 @@ test('a disk that fails: not begun, and the journal mends itself', async (t) => 
   await journal.close();
   journal = await Journal.open(folder);
   assert.deepEqual([journal.result('1'), journal.result('2'), journal.result('3')], [done, undefined, interrupted]);
+  await journal.close();
+});
+
+test('a process that starts on a full disk remembers, and begins an order when there is room', async (t) => {
+  const folder = newFolder(t);
+  let journal = await Journal.open(folder);
+  await journal.begin('1');
+  await journal.close();
+  const probe = await open(join(folder, 'journal'));
+  const full = t.mock.method(Object.getPrototypeOf(probe), 'sync', async () => {
+    throw new Error('full');
+  });
+  await probe.close();
+  const told = [];
+  journal = await Journal.open(folder, { error: (message) => told.push(message) });
+  assert.deepEqual([journal.result('1'), told], [interrupted, ['journal: full']]);
+  await assert.rejects(journal.begin('2'), /full/);
+  full.mock.restore();
+  await journal.begin('2');
+  await journal.close();
+  journal = await Journal.open(folder);
+  assert.deepEqual([journal.result('1'), journal.result('2')], [interrupted, interrupted]);
   await journal.close();
 });
 

@@ -67,6 +67,8 @@ class LoginTest(DeviceCase):
         with self.assertRaisesRegex(NoLogin, "after 5 tries"):
             await self.run_device(self.device(time_scale=0.01))
         self.assertEqual(self.links.qsize(), 5)
+        with self.assertRaisesRegex(NoLogin, "after 5 tries"):  # each run counts for itself
+            await self.run_device(self.devices[0])
 
     async def test_unlimited(self):
         self.on_login = lambda link, m: refuse(link, m, -32600, 4400)
@@ -153,6 +155,20 @@ class EndTest(DeviceCase):
         device.stop()
         await asyncio.wait_for(run, 1)
 
+    async def test_stop_after_dialing(self):
+        """A stop between the handshake and what follows it is not lost."""
+        device = self.device()
+        dial = device._dial
+
+        async def dial_and_stop():
+            ws = await dial()
+            device.stop()
+            return ws
+        device._dial = dial_and_stop
+        run = self.run_device(device)
+        await asyncio.wait_for(run, 5)
+        self.assertEqual(await (await self.links.get()).closed, (1000, "stopped"))
+
     async def test_done_and_gone(self):
         for code, ends in ((1000, None), (4410, DeviceGone)):
             run = self.run_device(self.device())
@@ -168,10 +184,12 @@ class EndTest(DeviceCase):
             await device.run()
 
     async def test_options(self):
-        lax = ssl.create_default_context()
+        lax, nameless = ssl.create_default_context(), ssl.create_default_context()
         lax.check_hostname, lax.verify_mode = False, ssl.CERT_NONE
+        nameless.check_hostname = False
         for wrong in ({"url": "http://x/ws"}, {"url": "ws:///ws"}, {"url": "ws://u:p@x/ws"}, {"device_id": "x"}, {"device_id": ""},
-                      {"device_sn": "S"}, {"device_id": "", "device_sn": "S"}, {"password": ""}, {"password": "p" * 73}, {"tls": lax}):
+                      {"device_sn": "S"}, {"device_id": "", "device_sn": "S"}, {"password": ""}, {"password": "p" * 73}, {"tls": lax},
+                      {"tls": nameless}):
             with self.subTest(wrong), self.assertRaises(ValueError) as raised:
                 Device(**{"url": "ws://x/ws", "device_id": "1", "password": "p" * 72, "state_dir": self.folder.name, **wrong})
             self.assertNotIn("ppp", str(raised.exception))
@@ -250,7 +268,8 @@ class HeartbeatTest(DeviceCase):
 
     async def test_custom_hangs(self):
         """Figures that do not come, or are none, are left out."""
-        for custom in (lambda: time.sleep(2), lambda: 1 / 0, lambda: {"x": "y" * 9000}, lambda: {"x": object()}, lambda: 5):
+        for custom in (lambda: time.sleep(2), lambda: 1 / 0, lambda: {"x": "y" * 9000}, lambda: {"x": object()}, lambda: 5,
+                       lambda: {"x": json.loads("[" * 30 + "]" * 30)}):
             self.heartbeat = NEVER
             device = self.device(custom=custom)
             before = len(self.heard)

@@ -167,6 +167,23 @@ class OrderTest(DeviceCase):
         self.assertEqual(handed["params"], {"order_id": "5", "status": "success", "message": "done", "data": {"x": 1}})
         await link.reply(handed, {})
 
+    async def test_asked_often(self):
+        """However often an order is given while it runs, the newest who ask are told how it ends."""
+        device = self.device()
+        go_on = asyncio.Event()
+
+        @device.order("wait")
+        async def wait(params):
+            await go_on.wait()
+        self.run_device(device)
+        link = await self.link()
+        for number in range(12):
+            await link.send({"jsonrpc": "2.0", "id": number, "method": "give_order", "params": {
+                "order_id": "5", "order_type": "wait", "is_inner": False, "params": {}, "deadline_time": 1 << 50}})
+        self.assertEqual((await self.results(link, order_id="6", number="x"))["message"], "busy")
+        go_on.set()
+        self.assertEqual([(await link.next())["id"] for _ in range(8)], list(range(4, 12)))
+
     async def test_order_timeout(self):
         device = self.device(order_timeout=0.05)
 
@@ -206,6 +223,10 @@ class BlockingTest(DeviceCase):
         self.assertTrue(self.links.empty(), "the connection was lost")
 
 
+def nested(depth):
+    return [nested(depth - 1)] if depth > 1 else []
+
+
 class ResultTest(DeviceCase):
     async def test_data(self):
         def data(value):
@@ -215,8 +236,9 @@ class ResultTest(DeviceCase):
         self.assertEqual(data({"a": 1}), {"a": 1})
         self.assertEqual(data(0), {"value": 0})
         self.assertEqual(data({1: 2}), {"1": 2})
-        for wrong in (object(), float("inf"), "\ud800", {"a": {1}}, 10**40, eval("[" * 33 + "]" * 33)):
+        for wrong in (object(), float("inf"), "\ud800", {"a": {1}}, 10**40, nested(30)):
             self.assertEqual(data(wrong), "done; its data has no JSON form")
+        self.assertEqual(data(nested(29)), {"value": nested(29)}, "32 with the message around it")
         self.assertEqual(data("x" * (MAX_DATA - 12)), {"value": "x" * (MAX_DATA - 12)})
         self.assertEqual(data("x" * (MAX_DATA - 11)), "done; its data is left out")
 

@@ -85,6 +85,21 @@ class JournalTest(unittest.IsolatedAsyncioTestCase):
         journal = await self.reopened(journal)
         self.assertEqual((journal.result("1"), journal.result("2"), journal.result("3")), (DONE, None, INTERRUPTED))
 
+    async def test_starts_on_a_full_disk(self):
+        """What earlier processes did is remembered; an order is begun when there is room again."""
+        journal = Journal(self.folder)
+        await journal.begin("1")
+        await journal.close()
+        with mock.patch.object(state.os, "fsync", side_effect=OSError("full")):
+            with self.assertLogs("tether_device", "ERROR"):
+                journal = Journal(self.folder)
+            self.assertEqual(journal.result("1"), INTERRUPTED)
+            with self.assertRaises(OSError):
+                await journal.begin("2")
+        await journal.begin("2")
+        journal = await self.reopened(journal)
+        self.assertEqual((journal.result("1"), journal.result("2")), (INTERRUPTED, INTERRUPTED))
+
     async def test_synced(self):
         """A beginning is on the disk when begin returns, a result when end does."""
         journal = Journal(self.folder)

@@ -73,7 +73,8 @@ class Device:
         self._tls, self._order_timeout = tls, order_timeout
         self._on_update, self._on_state, self._restart = on_update, on_state, restart
         self._handlers = {}
-        self._retry = Retry(max_tries, time_scale)
+        self._max_tries = max_tries
+        self._retry = None  # of a run
         self._server_time = None  # milliseconds at an instant of the monotonic clock
         self._connection = None
         self._stopped = None  # an Event while run runs
@@ -103,8 +104,9 @@ class Device:
         """
         if self._stopped is not None:
             raise RuntimeError("run is running already")
-        journal = Journal(self.state_dir)
+        journal = Journal(self.state_dir, self.log)
         self._stopped, self._restarting = asyncio.Event(), False
+        self._retry = Retry(self._max_tries, self.time_scale)
         self._saved = asyncio.ensure_future(asyncio.sleep(0))
         self._token.load(self._names.get("device_id", ""))
         self.orders = Orders(journal, self._find, self.server_time, self._restart_now, self.log, self._order_timeout,
@@ -176,6 +178,8 @@ class Device:
         except (OSError, EOFError, asyncio.TimeoutError, WebSocketException) as error:
             return Ending(reason=f"connect: {str(error) or type(error).__name__}")
         self._connection = Connection(self, ws)
+        if self._stopped.is_set():
+            self.stop()  # it was told before there was a connection
         try:
             return await self._connection.run()
         finally:
@@ -277,5 +281,5 @@ def _check(url, device_id, device_sn, device_model, password, tls):
         raise ValueError("device_id: must be decimal digits")
     if not password or len(password.encode()) > 72:
         raise ValueError("password: required, at most 72 bytes")
-    if tls is not None and tls.verify_mode != ssl.CERT_REQUIRED:
-        raise ValueError("tls: certificates are always verified; load the server's issuer into the context")
+    if tls is not None and (tls.verify_mode != ssl.CERT_REQUIRED or not tls.check_hostname):
+        raise ValueError("tls: certificates are always verified, and the name in them; load the server's issuer into the context")

@@ -5,15 +5,16 @@ it is lost.
 """
 
 import asyncio
+import collections
 import inspect
 
-from .rpc import MAX_MESSAGE, encode, parse
+from .rpc import MAX_INNER, MAX_MESSAGE, encode, parse
 from .state import in_thread
 
 RESTART_GRACE = 3.0  # seconds that restart_confirm is waited for
 MAX_DATA = MAX_MESSAGE - (8 << 10)  # bytes of a result's data: it travels in one message
 _MAX_TEXT = 1 << 10  # bytes of a result's message
-_MAX_ASKERS = 8  # who wait for one order: the same id given again and again
+_MAX_ASKERS = 8  # who wait for one order, the same id given again and again: the oldest make room
 
 
 class OrderFailed(Exception):
@@ -41,7 +42,7 @@ def success(value):
         if len(text.encode()) > MAX_DATA:
             result["message"] = f"done; its data is left out: more than {MAX_DATA} bytes"
         else:
-            data, fault = parse(text)  # as the server will read it
+            data, fault = parse(text, MAX_INNER)  # as the server will read it
             if fault:
                 raise ValueError(fault)
             result["data"] = data
@@ -61,7 +62,7 @@ async def call(function, *args):
 class _Job:
     def __init__(self, order):
         self.order = order
-        self.askers = []  # Futures of those who want to know how it ends
+        self.askers = collections.deque(maxlen=_MAX_ASKERS)  # Futures of those who want to know how it ends
         self.settled = False
 
 
@@ -124,8 +125,7 @@ class Orders:
         if job is None or job.settled or job.order["order_id"] != order_id:
             return None
         future = asyncio.get_running_loop().create_future()
-        if len(job.askers) < _MAX_ASKERS:
-            job.askers.append(future)
+        job.askers.append(future)
         return future
 
     async def _work(self, job):

@@ -11,6 +11,7 @@ import json
 MAX_MESSAGE = 64 << 10  # bytes of a WebSocket message
 MAX_BATCH = 64  # members of a batch
 MAX_DEPTH = 32  # nesting of JSON
+MAX_INNER = MAX_DEPTH - 2  # of a result's data and of custom figures, which travel inside two objects
 MAX_NUMBER = 32  # characters of a JSON number
 MAX_MALFORMED = 20  # malformed messages or unasked replies in a row
 
@@ -46,7 +47,7 @@ def encode(value):
     return text
 
 
-def parse(text):
+def parse(text, depth=MAX_DEPTH):
     """The value of a JSON text, and what the contract forbids in it, if anything. ValueError: it is no JSON."""
     faults = []
 
@@ -72,7 +73,7 @@ def parse(text):
                            parse_constant=constant)
     except RecursionError:
         return None, "nested too deep"
-    if _depth(value) > MAX_DEPTH:
+    if _depth(value) > depth:
         faults.append("nested too deep")
     return value, faults[0] if faults else None
 

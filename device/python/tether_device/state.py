@@ -6,6 +6,7 @@ does not cost the connection its heartbeat.
 
 import asyncio
 import json
+import logging
 import os
 import tempfile
 import threading
@@ -112,10 +113,11 @@ class Journal:
     The file has a line for each beginning and each result, in the form
     "crc32 json", synced when it is written. What a crash tore is known by its
     sum. What a dead process had begun and not ended is settled when the file
-    is opened, once and for all, as interrupted.
+    is opened, once and for all, as interrupted. Where the disk takes nothing,
+    no order is begun until it does.
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder, log=logging.getLogger("tether_device")):
         self._path = os.path.join(folder, "journal")
         self._orders = {}  # results by id, None while there is none, in order of beginning
         self._lock = asyncio.Lock()  # one writer at a time
@@ -124,8 +126,12 @@ class Journal:
         for order_id, result in self._orders.items():
             self._orders[order_id] = result or INTERRUPTED
         self._trim()
-        replace_file(self._path, self._encode())
-        self._open()
+        self._file = self._lines = None
+        try:
+            self._rewrite(self._encode())
+            self._lines = len(self._orders)
+        except OSError as error:
+            log.error("journal: %s", error)
 
     def result(self, order_id):
         """The remembered result; None: the order is unknown, or has none yet."""
@@ -144,7 +150,8 @@ class Journal:
 
     async def close(self):
         async with self._lock:
-            self._file.close()
+            if self._file is not None:
+                self._file.close()
 
     def _apply(self, order_id, result):
         self._orders[order_id] = self._orders.get(order_id) or result  # the first result stays
@@ -161,22 +168,22 @@ class Journal:
             whole = self._encode() if self._lines is None or self._lines >= _MAX_LINES else None
             lines = (len(self._orders) if whole is not None else self._lines) + 1
             self._lines = None
-            await in_thread(self._write, whole, line)
+            if whole is None:
+                await in_thread(self._write, line)
+            else:
+                await in_thread(self._rewrite, whole + line)
             self._lines = lines
 
-    def _write(self, whole, line):
-        if whole is not None:
-            replace_file(self._path, whole + line)
-            self._file.close()
-            self._open()
-            return
+    def _write(self, line):
         if self._file.write(line) != len(line):
             raise OSError("the journal's disk is full")
         os.fsync(self._file.fileno())
 
-    def _open(self):
+    def _rewrite(self, content):
+        replace_file(self._path, content)
+        if self._file is not None:
+            self._file.close()
         self._file = open(self._path, "ab", buffering=0)
-        self._lines = len(self._orders)
 
     def _encode(self):
         return b"".join(_line(order_id, result) for order_id, result in self._orders.items())

@@ -4,9 +4,9 @@ import asyncio
 import os
 
 from .orders import call
-from .rpc import encode, parse
+from .rpc import MAX_INNER, encode, parse
 
-WITHIN = 1.0  # seconds that a report waits for its figures; the reply is awaited 3 s in all
+WITHIN = 1.0  # seconds that a report waits for its figures
 _MAX_CUSTOM = 8 << 10  # bytes
 
 
@@ -80,7 +80,7 @@ class Status:
             return None
         try:
             text = encode(dict(await self._custom.read()))
-            custom, fault = parse(text)
+            custom, fault = parse(text, MAX_INNER)
             if len(text.encode()) > _MAX_CUSTOM or fault:
                 raise ValueError(fault or f"{len(text.encode())} bytes, {_MAX_CUSTOM} are the limit")
             return custom
