@@ -62,7 +62,8 @@ type Relations interface {
 	// takes the device out of all groups.
 	SetDeviceGroups(ctx context.Context, sc schema.Scope, deviceID string, groupIDs []string, now int64) error
 	// EmptyGroup takes every device out of the group; with deleteDevices it
-	// deletes the devices. It returns the devices that it touched.
+	// deletes the devices. It returns the devices that it touched, also those
+	// before an error.
 	EmptyGroup(ctx context.Context, sc schema.Scope, groupID string, deleteDevices bool, by string, now int64) ([]string, error)
 }
 

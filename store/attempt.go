@@ -122,8 +122,9 @@ func (w *writer) committed(a *attempt) (bool, error) {
 	return number == a.number, err
 }
 
-// settle clears up the doubt about an earlier commit, if there is one. Of its
-// ops, those that nobody waits for come before batch if it took no effect.
+// settle clears up the doubt about an earlier commit, if there is one. Before
+// batch comes what has to follow if it took effect, and if not, those of its ops
+// that nobody waits for.
 func (w *writer) settle(batch []*op) ([]*op, error) {
 	a := w.doubt
 	if a == nil {
@@ -135,6 +136,7 @@ func (w *writer) settle(batch []*op) ([]*op, error) {
 		return batch, err
 	case committed:
 		w.told(a)
+		batch = append(unheard(a.batch), batch...)
 	default:
 		batch = append(kept(a.batch), batch...)
 	}
@@ -149,6 +151,16 @@ func kept(batch []*op) []*op {
 
 func waitedFor(batch []*op) []*op {
 	return slices.DeleteFunc(slices.Clone(batch), func(o *op) bool { return o.done == nil })
+}
+
+// unheard are what has to follow batch, of which nobody was told.
+func unheard(batch []*op) (follow []*op) {
+	for _, o := range batch {
+		if o.unheard != nil {
+			follow = append(follow, o.unheard)
+		}
+	}
+	return follow
 }
 
 // unmark removes the writer's row at the end. A row that a crash leaves behind

@@ -32,10 +32,10 @@ func (t *tx) keepAudits(rows [][]any) error {
 
 // lostAudit is the op that tells of lost lines. It takes the place of the last
 // of them, whose identifier is free.
-func lostAudit(l auditLoss) *op {
+func lostAudit(last schema.Audit, count int64) *op {
 	return auditOp(schema.Audit{
-		AuditID: l.last.AuditID, Time: l.last.Time, By: byServer, Service: schema.AuditLost,
-		Target: schema.Detail("count", l.count),
+		AuditID: last.AuditID, Time: last.Time, By: byServer, Service: schema.AuditLost,
+		Target: schema.Detail("count", count),
 	})
 }
 

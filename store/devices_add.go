@@ -50,7 +50,7 @@ func (t *tx) addDevices(devices []schema.NewDevice, by string) ([]error, error) 
 	for part := range parts(rows) {
 		text, args := values(insertDevices, " ON CONFLICT DO NOTHING RETURNING device_id", part)
 		found, err := t.rows(text, args...)
-		ids, err := collect(found, err, func(r scanner) (id string, err error) { return id, r.Scan(&id) })
+		ids, err := collect(found, err, scanID)
 		if err != nil {
 			return nil, err
 		}

@@ -155,8 +155,9 @@ func (s *Store) SetPassword(ctx context.Context, sc schema.Scope, deviceID, pass
 	return err
 }
 
-// DeleteDevice removes the device, its relations and its credential. Its log
-// and its orders stay; those that wait are cancelled, and the log says why.
+// DeleteDevice removes the device, its relations, its credential and what is
+// known of its files. Its log and its orders stay; those that wait are cancelled,
+// and the log says why.
 func (s *Store) DeleteDevice(ctx context.Context, sc schema.Scope, deviceID, by string, now int64) error {
 	_, err := change(ctx, s, func(t *tx) (struct{}, error) {
 		return struct{}{}, t.deleteDevice(sc, deviceID, by, now)
@@ -165,7 +166,7 @@ func (s *Store) DeleteDevice(ctx context.Context, sc schema.Scope, deviceID, by 
 }
 
 // deleteDevice keeps event_seq's row too: should the id come back, its log goes
-// on where it ended.
+// on where it ended. Its reports are many, and left to RemoveDeleted.
 func (t *tx) deleteDevice(sc schema.Scope, deviceID, by string, now int64) error {
 	var o owned
 	d, err := deviceIn(t, sc, deviceID, o.dest()...)
@@ -180,7 +181,7 @@ func (t *tx) deleteDevice(sc schema.Scope, deviceID, by string, now int64) error
 	if _, err := t.cancelWaiting("device_id", deviceID, schema.ReasonDeleted, by, now); err != nil {
 		return err
 	}
-	if _, err := t.exec("DELETE FROM status_history WHERE device_id = $1", deviceID); err != nil {
+	if _, err := t.exec("DELETE FROM logfiles WHERE device_id = $1", deviceID); err != nil {
 		return err
 	}
 	rows, err := t.rows("DELETE FROM devices WHERE device_id = $1 RETURNING name_page", deviceID) // relations go with it

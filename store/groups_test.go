@@ -150,6 +150,61 @@ func TestEmptyGroup(t *testing.T) {
 	})
 }
 
+// crowded is a store with so many devices in group "g".
+func crowded(t *testing.T, url string, n int, o Options) *Store {
+	t.Helper()
+	s := openURL(t, seeded(t, url), o)
+	addGroup(t, s, "g")
+	var all []schema.NewDevice
+	for i := range n {
+		all = append(all, schema.NewDevice{Device: device(fmt.Sprintf("%04d", i)), PasswordHash: "x"})
+	}
+	_, err := s.AddDevices(t.Context(), all, "")
+	must(t, err)
+	administer(t, s, "INSERT INTO relations (device_id, group_id, created_time) SELECT device_id, 'g', 0 FROM devices")
+	return s
+}
+
+// However many devices are in a group, no change takes or deletes more than a
+// batch of them.
+func TestEmptyGroup_InBatches(t *testing.T) {
+	each(t, func(t *testing.T) {
+		for n, batches := range map[int]string{emptyBatch - 1: "[99]", emptyBatch: "[100]", 2*emptyBatch + 1: "[100 100 1]"} {
+			var deletes []int
+			s := crowded(t, newDatabase(t), n, Options{OnEvents: func(es []schema.Event) {
+				if string(es[0].Detail) == `{"change":"delete"}` {
+					deletes = append(deletes, len(es))
+				}
+			}})
+			touched, err := s.EmptyGroup(t.Context(), all, "g", true, "key:x", start)
+			must(t, err)
+			equal(t, "touched", len(touched), n)
+			flushed(t, s)
+			equal(t, "deleted at once", fmt.Sprint(deletes), batches)
+		}
+		s := crowded(t, newDatabase(t), emptyBatch+1, Options{})
+		touched, err := s.EmptyGroup(t.Context(), all, "g", false, "key:x", start)
+		must(t, err)
+		equal(t, "taken out", len(touched), emptyBatch+1)
+		l, err := s.ListDevices(t.Context(), all, schema.DeviceFilter{GroupID: "g"}, schema.Page{})
+		must(t, err)
+		equal(t, "in the group", len(l.Items), 0)
+	})
+}
+
+// What was deleted before an error is told, and nothing else.
+func TestEmptyGroup_FailsMidway(t *testing.T) {
+	s := crowded(t, sqliteURL(t), 2*emptyBatch, Options{})
+	administer(t, s, "CREATE TRIGGER bad BEFORE DELETE ON devices WHEN old.device_id = '0150' BEGIN SELECT RAISE(ABORT, 'bad'); END")
+	touched, err := s.EmptyGroup(t.Context(), all, "g", true, "key:x", start)
+	equal(t, "kind", schema.KindOf(err), schema.Internal)
+	equal(t, "deleted", len(touched), emptyBatch)
+	equal(t, "the last", touched[emptyBatch-1], "0099")
+	l, err := s.ListDevices(t.Context(), all, schema.DeviceFilter{GroupID: "g"}, schema.Page{})
+	must(t, err)
+	equal(t, "left", len(l.Items), emptyBatch)
+}
+
 // What lies outside a scope is not found, in the very words of what does not
 // exist, and is not changed.
 func TestT22_OutsideTheScopeNothingExists(t *testing.T) {

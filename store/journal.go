@@ -28,9 +28,8 @@ func (s *Store) Presence(p schema.Presence) { s.writer.present(p) }
 // presenceOp reads p when its turn comes.
 func presenceOp(p *schema.Presence) *op {
 	return &op{
-		touches:  []string{p.DeviceID},
-		join:     func(r *run, at *result) { r.presences = append(r.presences, presence{at, *p}) },
-		presence: p,
+		touches: []string{p.DeviceID},
+		join:    func(r *run, at *result) { r.presences = append(r.presences, presence{at, *p}) },
 	}
 }
 

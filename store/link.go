@@ -165,15 +165,10 @@ func (t *tx) row(text string, args ...any) scanner {
 	}
 	st, err := t.link.prepared(t.ctx, text)
 	if err != nil {
-		return noRow{err}
+		return unread{err}
 	}
 	return st.QueryRowContext(t.ctx, storable(args)...)
 }
-
-// noRow is the row of a statement that could not be prepared.
-type noRow struct{ err error }
-
-func (r noRow) Scan(...any) error { return r.err }
 
 // touched turns a count of rows into a refusal where there is none.
 func touched(n int64, err error, missing error) error {

@@ -14,8 +14,12 @@ func scanLogFile(r scanner) (f schema.LogFile, err error) {
 
 // AddLogFile stores f, once for an order, with its upload event, and forgets
 // the device's files beyond the newest keep: it returns those, oldest first.
+// Of a device that is not there nothing is stored.
 func (s *Store) AddLogFile(ctx context.Context, f schema.LogFile, keep int) (drop []schema.LogFile, err error) {
 	return change(ctx, s, func(t *tx) ([]schema.LogFile, error) {
+		if err := visible(t, schema.Everything, f.DeviceID); err != nil {
+			return nil, err
+		}
 		n, err := t.exec(`INSERT INTO logfiles (order_id, device_id, bytes, sha256, created_time)
 			VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`, f.OrderID, f.DeviceID, f.Bytes, f.SHA256, f.CreatedTime)
 		if err != nil {

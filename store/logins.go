@@ -25,10 +25,15 @@ type claimable struct {
 // Claim makes c.Epoch the owner of the device. In one transaction it writes
 // the older session's disconnect if that is outstanding, then connect and
 // login, keeps the token as the newest of two, and marks the restarts that
-// c.BootID proves.
+// c.BootID proves. Should it be committed though it was not reported to be, the
+// device becomes offline again: its login was refused.
 func (s *Store) Claim(ctx context.Context, c schema.Claim) (schema.Claimed, error) {
 	claimed := new(schema.Claimed)
-	a, err := await(ctx, s, claimed, claimOp(ctx, c, claimed))
+	o := claimOp(ctx, c, claimed)
+	o.unheard = presenceOp(&schema.Presence{
+		DeviceID: c.DeviceID, Epoch: c.Epoch, State: schema.Offline, Reason: "login_refused", LastSeen: c.Now, Now: c.Now,
+	})
+	a, err := await(ctx, s, claimed, o)
 	if err == nil && a.Waiting != nil {
 		a.Waiting = s.firstOrder(ctx, c)
 	}
@@ -233,5 +238,5 @@ func (t *tx) unsettled(c schema.Claim) ([]string, error) {
 		WHERE device_id = $1 AND state IN ('sent', 'unknown') AND created_time >= $2
 		ORDER BY created_time, order_id LIMIT $3`,
 		c.DeviceID, c.Now-schema.UnsettledWindow.Milliseconds(), schema.MaxUnsettled)
-	return collect(rows, err, func(r scanner) (id string, err error) { return id, r.Scan(&id) })
+	return collect(rows, err, scanID)
 }

@@ -117,8 +117,8 @@ func (t *tx) resetDevices(node, now int64) (int, error) {
 		epoch int64
 	}
 	rows, err := t.rows(`UPDATE devices SET state = 'offline', state_reason = 'server_restart' WHERE device_id IN
-		(SELECT device_id FROM devices WHERE owner_node = $1 AND state <> 'offline' LIMIT $2)
-		RETURNING device_id, owner_epoch`, node, sweep)
+		(SELECT device_id FROM devices WHERE owner_node = $1 AND state IN ($2, $3) LIMIT $4)
+		RETURNING device_id, owner_epoch`, node, schema.Online, schema.Unknown, sweep)
 	devices, err := collect(rows, err, func(r scanner) (d device, err error) { return d, r.Scan(&d.id, &d.epoch) })
 	for _, d := range devices {
 		t.disconnected(d.id, schema.ReasonRestart, d.epoch, now)

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -52,7 +53,7 @@ func (t *tx) beginOrder(in schema.Intent) error {
 	err := t.beginOrders([]intent{begins})
 	t.result = mine
 	mine.events = append(mine.events, begins.events...)
-	return orElse(err, begins.refused)
+	return cmp.Or(err, begins.refused)
 }
 
 // beginOnce is beginOrder of an order with a key.

@@ -46,9 +46,9 @@ func TestF28_DownTenMinutes(t *testing.T) {
 		one, two := log(t, s, "1"), log(t, s, "2")
 		equal(t, "log of 1", kinds(one[4:14]), "login_failed login_failed login_failed login_failed login_failed "+
 			"login_failed login_failed login_failed login_failed login_failed ")
-		equal(t, "rest of 1", kinds(one[14:]), "disconnect events_lost ")
-		equal(t, "lost of 1", string(one[15].Detail), `{"count":2}`)
-		equal(t, "at", one[15].Time, start+11)
+		equal(t, "rest of 1", kinds(one[14:]), "events_lost disconnect ")
+		equal(t, "lost of 1", string(one[14].Detail), `{"count":2}`)
+		equal(t, "at", one[14].Time, start+11)
 		equal(t, "log of 2", kinds(two), "update events_lost ")
 		equal(t, "lost of 2", string(two[1].Detail), `{"count":5}`)
 	})

@@ -292,6 +292,47 @@ func TestF31_UnknownForLonger(t *testing.T) {
 	}
 }
 
+// TestF31_ClaimUnheard: a claim that was committed, though its caller was told of
+// an outage, leaves no device online that has no session. The word of the session
+// before it, if it was not committed, holds.
+func TestF31_ClaimUnheard(t *testing.T) {
+	for name, what := range map[string]cut{"lost": cutBefore, "taken": cutAfter} {
+		t.Run(name, func(t *testing.T) {
+			direct, _ := postgresURL(t)
+			p, db := newProxy(t, direct)
+			s := openURL(t, db, Options{})
+			addDevice(t, s, "1")
+			claim(t, s, claimOf("1", 1))
+			release := blocked(s)
+			answer := make(chan error, 1)
+			go func() {
+				_, err := s.Claim(t.Context(), claimOf("1", 2))
+				answer <- err
+			}()
+			for s.Stats().Callers == 0 {
+				time.Sleep(time.Millisecond)
+			}
+			arm := sync.OnceFunc(func() { p.away.Store(true); p.what.Store(int32(what)) })
+			s.writer.submit(&op{apply: func(*tx) error { arm(); return nil }})
+			s.Presence(schema.Presence{DeviceID: "1", Epoch: 1, State: schema.Unknown, Reason: "liveness"})
+			release()
+			wantKind(t, <-answer, schema.StoreUnavailable, "")
+			p.away.Store(false)
+			awaitReady(t, s)
+			flushed(t, s)
+			d, err := s.Device(t.Context(), all, "1")
+			must(t, err)
+			want := map[cut]string{cutBefore: "Unknown liveness", cutAfter: "offline login_refused"}[what]
+			equal(t, "state", string(d.State)+" "+d.StateReason, want)
+			want = map[cut]string{
+				cutBefore: "update connect login state ",
+				cutAfter:  "update connect login disconnect connect login disconnect ",
+			}[what]
+			equal(t, "log", kinds(log(t, s, "1")), want)
+		})
+	}
+}
+
 // A server whose every commit takes its time: nobody is told early, and nobody
 // who submits waits.
 func TestF29_SlowCommits(t *testing.T) {

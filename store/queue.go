@@ -17,23 +17,26 @@ type op struct {
 	log     string              // the device whose log gets a line of it, if that is all that it touches
 	done    func(error)         // nil: nobody waits, and the op is kept over an outage
 	counts  bool                // against Options.MaxPending
+	number  int64               // in the order of submission
 
 	// presence is set for a session's word on its device: while it waits, it is
 	// replaced by what the session says next.
 	presence *schema.Presence
+	// loss is set for the word on what was dropped: while it waits, it counts on.
+	loss *loss
+	// unheard is what has to follow if o took effect and who waited could not be
+	// told of it.
+	unheard *op
 }
 
-// loss counts the events of a device that an outage made us drop.
+// loss counts what an outage made us drop of a log.
 type loss struct {
 	count int64
-	last  int64 // time of the last of them
+	tell  func(count int64) *op // tells of them in the name of the last
 }
 
-// auditLoss is the same for lines of the audit log.
-type auditLoss struct {
-	count int64
-	last  schema.Audit
-}
+// auditLog is op.log of a loss of the audit log.
+const auditLog = "audit"
 
 // tell answers who waits for o.
 func (o *op) tell(err error) {
@@ -62,6 +65,8 @@ func (w *writer) submit(o *op) {
 func (w *writer) enqueue(o *op) {
 	switch {
 	case !w.closed:
+		w.submitted++
+		o.number = w.submitted
 		w.queue = append(w.queue, o)
 		w.waiters += o.waiting()
 		w.signal()
@@ -78,7 +83,7 @@ func (w *writer) keep(o *op, device string, now int64) {
 	o.log = device
 	if w.counted >= w.limit {
 		w.dropped++
-		w.lost[device] = loss{count: w.lost[device].count + 1, last: now}
+		w.lose(device, func(count int64) *op { return lostEvents(device, count, now) })
 		return
 	}
 	w.keepCounted(o)
@@ -89,10 +94,23 @@ func (w *writer) keepAudit(a schema.Audit) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.counted >= w.limit {
-		w.auditLoss = auditLoss{count: w.auditLoss.count + 1, last: a}
+		w.lose(auditLog, func(count int64) *op { return lostAudit(a, count) })
 		return
 	}
 	w.keepCounted(auditOp(a))
+}
+
+// lose is under the lock. The first that is dropped of a log has the loss told
+// in its place; while that waits, it is told of those that follow as well.
+func (w *writer) lose(log string, tell func(count int64) *op) {
+	o := w.lost[log]
+	if o == nil {
+		l := new(loss)
+		o = &op{loss: l, log: log, join: func(r *run, at *result) { l.tell(l.count).join(r, at) }}
+		w.lost[log] = o
+		w.enqueue(o)
+	}
+	o.loss.count, o.loss.tell = o.loss.count+1, tell
 }
 
 // keepCounted is under the lock.
@@ -109,15 +127,21 @@ func (w *writer) present(p schema.Presence) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if o := w.presence[p.DeviceID]; o != nil {
-		old := o.presence
-		if p.Epoch > old.Epoch || p.Epoch == old.Epoch && old.State != schema.Offline {
-			*old = p
-		}
+		*o.presence = lastWord(*o.presence, p)
 		return
 	}
 	o := presenceOp(&p)
+	o.presence = &p
 	w.presence[p.DeviceID] = o
 	w.enqueue(o)
+}
+
+// lastWord is what holds of two words on a device, the second of which was said later.
+func lastWord(a, b schema.Presence) schema.Presence {
+	if b.Epoch > a.Epoch || b.Epoch == a.Epoch && a.State != schema.Offline {
+		return b
+	}
+	return a
 }
 
 // next waits for work and takes it. In an outage, and soon after a commit, a
@@ -128,7 +152,7 @@ func (w *writer) next() (batch []*op, ok bool) {
 	paused := false
 	for {
 		w.mu.Lock()
-		work := len(w.again) + len(w.queue) + len(w.lost) + int(w.auditLoss.count)
+		work := len(w.again) + len(w.queue)
 		early := w.linger - time.Since(w.written)
 		if w.closed || paused || w.waiters > 0 || w.down == nil && work > 0 && early <= 0 {
 			batch, ok = w.take(), !w.closed || work > 0
@@ -153,8 +177,7 @@ func (w *writer) next() (batch []*op, ok bool) {
 }
 
 // take is under the lock. It takes what failed before, then the queue, up to
-// maxBatch: the rest has its turn with the next commit. What was lost is told as soon as the database takes
-// writes, and at the end.
+// maxBatch: the rest has its turn with the next commit.
 func (w *writer) take() []*op {
 	choose := pick
 	if w.down != nil { // a try is as good as another
@@ -174,15 +197,8 @@ func (w *writer) take() []*op {
 		if o.presence != nil {
 			delete(w.presence, o.presence.DeviceID)
 		}
-	}
-	if w.down == nil || w.closed {
-		for device, l := range w.lost {
-			batch = append(batch, lostEvent(device, l))
-		}
-		clear(w.lost)
-		if w.auditLoss.count > 0 {
-			batch = append(batch, lostAudit(w.auditLoss))
-			w.auditLoss = auditLoss{}
+		if o.loss != nil {
+			delete(w.lost, o.log)
 		}
 	}
 	return batch
@@ -258,25 +274,53 @@ func touch(touched map[string]bool, o *op) {
 	}
 }
 
-// lostEvent is the op that tells of a loss.
-func lostEvent(device string, l loss) *op {
+// lostEvents is the op that tells of events of a device that were lost, the last
+// of them at time last.
+func lostEvents(device string, count, last int64) *op {
 	e := schema.Event{
-		DeviceID: device, Time: l.last, Kind: schema.EventLost,
-		Outcome: "lost", By: byServer, Detail: schema.Detail("count", l.count),
+		DeviceID: device, Time: last, Kind: schema.EventLost,
+		Outcome: "lost", By: byServer, Detail: schema.Detail("count", count),
 	}
 	return &op{join: func(_ *run, at *result) { at.event(e) }}
 }
 
-// holdOne is under the lock. A presence that was said anew meanwhile is out of date.
+// holdOne is under the lock. A presence and a loss become one with those that wait already.
 func (w *writer) holdOne(o *op) {
-	if p := o.presence; p != nil {
-		if w.presence[p.DeviceID] != nil {
-			return
-		}
-		w.presence[p.DeviceID] = o
+	if o.presence != nil && !w.holdPresence(o) || o.loss != nil && !w.holdLoss(o) {
+		return
 	}
 	if o.counts {
 		w.counted++
 	}
 	w.again = append(w.again, o)
+}
+
+// holdPresence says whether o is the one that waits.
+func (w *writer) holdPresence(o *op) bool {
+	p := o.presence
+	other := w.presence[p.DeviceID]
+	if other == nil {
+		w.presence[p.DeviceID] = o
+		return true
+	}
+	if other.number < o.number {
+		*other.presence = lastWord(*other.presence, *p)
+	} else {
+		*other.presence = lastWord(*p, *other.presence)
+	}
+	return false
+}
+
+// holdLoss is the same of a loss.
+func (w *writer) holdLoss(o *op) bool {
+	other := w.lost[o.log]
+	if other == nil {
+		w.lost[o.log] = o
+		return true
+	}
+	other.loss.count += o.loss.count
+	if other.number < o.number {
+		other.loss.tell = o.loss.tell
+	}
+	return false
 }

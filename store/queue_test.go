@@ -5,6 +5,10 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/edgetether/tether/schema"
 )
 
 // TestPick: of more than one batch, who waits goes first, behind what was said
@@ -124,6 +128,110 @@ func inOrder(t *testing.T, all, batch, rest []*op) {
 		}
 		if rest := slices.IndexFunc(rest, func(r *op) bool { return r.join == nil && place[r] < place[o] }); rest >= 0 && o.log == "" {
 			t.Fatal("a change has overtaken one that may touch anything")
+		}
+	}
+}
+
+// losses tells of a log where events were lost, and how many: "12 lost, 3 …".
+func losses(events []schema.Event) string {
+	text, n := "", 0
+	for _, e := range events {
+		if n++; e.Kind == schema.EventLost {
+			text += fmt.Sprintf("%d %s ", n-1, e.Detail)
+			n = 0
+		}
+	}
+	return text + fmt.Sprint(n)
+}
+
+// TestF28_LossInItsPlace: a loss is told after what was kept before it and before
+// what was kept after it, in batches that are no larger for it.
+func TestF28_LossInItsPlace(t *testing.T) {
+	path := flakyPath(t)
+	synctest.Test(t, func(t *testing.T) {
+		const kept, devices = 2*maxBatch + 10, maxBatch + 10
+		largest := 0
+		s, f := openFlaky(t, path, Options{MaxPending: kept, OnCommit: func(n int, _ time.Duration, _ error) { largest = max(largest, n) }})
+		defer func() { must(t, s.Close()) }()
+		fail(&f.begin, errDown)
+		wantKind(t, s.AddDevice(t.Context(), device("9"), "", ""), schema.StoreUnavailable, "")
+		for n := range kept + 7 {
+			s.Record(note("1", n))
+		}
+		for n := range devices {
+			s.Record(note(fmt.Sprint("d", n), n))
+		}
+		s.Presence(schema.Presence{DeviceID: "2", Epoch: 1, State: schema.Offline})
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		equal(t, "waiting", s.Stats().Waiting, kept+1+devices+1)
+		f.begin.Store(nil)
+		for s.Stats().Kept >= kept { // until the first batch is taken
+			time.Sleep(time.Millisecond)
+		}
+		s.Record(note("1", kept+7))
+		equal(t, "log", losses(log(t, s, "1")), fmt.Sprint(kept, ` {"count":7} 1`))
+		equal(t, "log of another", losses(log(t, s, fmt.Sprint("d", devices-1))), `0 {"count":1} 0`)
+		equal(t, "largest batch", largest, maxBatch)
+	})
+}
+
+// However often a try fails, what is lost meanwhile waits as one.
+func TestF28_LossesDoNotPileUp(t *testing.T) {
+	path := flakyPath(t)
+	synctest.Test(t, func(t *testing.T) {
+		s, f := openFlaky(t, path, Options{MaxPending: 2})
+		defer func() { must(t, s.Close()) }()
+		fail(&f.begin, errDown)
+		wantKind(t, s.AddDevice(t.Context(), device("9"), "", ""), schema.StoreUnavailable, "")
+		for n := range 100 {
+			s.Record(note("1", n))
+			audited(s, "key:x", "x", int64(n))
+			time.Sleep(retryDelay)
+			synctest.Wait()
+		}
+		equal(t, "waiting", s.Stats().Waiting, 4)
+		f.begin.Store(nil)
+		time.Sleep(2 * retryDelay)
+		equal(t, "log", losses(log(t, s, "1")), `1 {"count":99} 0`)
+	})
+}
+
+// TestHold_OnePerDevice: of presences that come back from a failed commit, one is
+// left, whether they were in one batch, or said meanwhile: the one that was said
+// last, unless that is void. Losses are added up.
+func TestHold_OnePerDevice(t *testing.T) {
+	word := func(epoch int64, state schema.DevState) schema.Presence {
+		return schema.Presence{DeviceID: "1", Epoch: epoch, State: state}
+	}
+	for _, c := range []struct{ first, second, want schema.Presence }{
+		{word(1, schema.Unknown), word(1, schema.Online), word(1, schema.Online)},
+		{word(1, schema.Online), word(1, schema.Offline), word(1, schema.Offline)},
+		{word(1, schema.Offline), word(1, schema.Online), word(1, schema.Offline)},
+		{word(1, schema.Offline), word(2, schema.Unknown), word(2, schema.Unknown)},
+		{word(2, schema.Unknown), word(1, schema.Offline), word(2, schema.Unknown)},
+	} {
+		for name, hold := range map[string]func(w *writer, a, b []*op){
+			"one batch":         func(w *writer, a, b []*op) { w.hold(append(a, b...), errDown) },
+			"one after another": func(w *writer, a, b []*op) { w.hold(a, errDown); w.hold(b, errDown) },
+			"said meanwhile": func(w *writer, a, b []*op) {
+				w.queue, w.presence["1"], w.lost["1"] = b, b[0], b[1]
+				w.hold(a, errDown)
+			},
+		} {
+			w := &writer{presence: map[string]*op{}, lost: map[string]*op{}, log: func(string, error) {}, limit: -1, wake: make(chan struct{}, 1)}
+			said := func(p schema.Presence, at int64) []*op {
+				w.present(p)
+				w.keep(&op{}, "1", at)
+				return w.take()
+			}
+			hold(w, said(c.first, start), said(c.second, start+1))
+			left := append(w.again, w.queue...)
+			equal(t, name+": left", len(left), 2)
+			equal(t, fmt.Sprintf("%s: %v, %v", name, c.first, c.second), *left[0].presence, c.want)
+			var told result
+			left[1].join(new(run), &told)
+			equal(t, name+": lost", fmt.Sprint(string(told.events[0].Detail), told.events[0].Time-start), `{"count":2}1`)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 
@@ -112,18 +113,11 @@ func (t *tx) refuseClaim(in schema.Intent) error {
 	sent, err := t.inFlight(in)
 	switch {
 	case err != nil || sent == nil:
-		return orElse(err, schema.ErrNotFirst)
+		return cmp.Or[error](err, schema.ErrNotFirst)
 	case sent.OrderID == in.Order.OrderID && *sent.SentTime == *in.Order.SentTime:
 		return nil
 	}
 	return schema.Busy(*sent, *in.Order.SentTime)
-}
-
-func orElse(err, other error) error {
-	if err != nil {
-		return err
-	}
-	return other
 }
 
 // requeue takes back the claim of an order of which no byte was sent. One that
@@ -158,7 +152,7 @@ func (s *Store) CancelOrder(ctx context.Context, sc schema.Scope, orderID, by st
 		}
 		cancelled, err := t.cancelWaiting("order_id", orderID, "", by, now)
 		if err != nil || len(cancelled) == 0 {
-			return schema.Order{}, orElse(err, schema.ErrOrderNotFound)
+			return schema.Order{}, cmp.Or[error](err, schema.ErrOrderNotFound)
 		}
 		return cancelled[0], nil
 	})

@@ -159,6 +159,28 @@ func TestLogFiles_OncePerOrderNewestKept(t *testing.T) {
 	})
 }
 
+// The files of a device go with it, and none comes after.
+func TestLogFiles_DeletedDevice(t *testing.T) {
+	each(t, func(t *testing.T) {
+		s := open(t, Options{})
+		addDevice(t, s, "1", "2")
+		for _, id := range []string{"1", "2"} {
+			_, err := s.AddLogFile(t.Context(), schema.LogFile{OrderID: "of " + id, DeviceID: id}, 2)
+			must(t, err)
+		}
+		must(t, s.DeleteDevice(t.Context(), all, "1", "key:x", start))
+		_, err := s.LogFile(t.Context(), all, "of 1")
+		wantKind(t, err, schema.NotFound, "logfile_not_found")
+		_, err = s.AddLogFile(t.Context(), schema.LogFile{OrderID: "late", DeviceID: "1"}, 2)
+		wantKind(t, err, schema.DeviceNotFound, "")
+		l, err := s.ListLogFiles(t.Context(), all, "1", schema.Page{})
+		must(t, err)
+		equal(t, "listed", len(l.Items), 0)
+		_, err = s.LogFile(t.Context(), all, "of 2")
+		must(t, err)
+	})
+}
+
 func TestKeys(t *testing.T) {
 	each(t, func(t *testing.T) {
 		s := open(t, Options{})

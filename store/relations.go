@@ -113,26 +113,42 @@ func (t *tx) leaveOthers(sc schema.Scope, deviceID string, keep []string) error 
 	return err
 }
 
+// emptyBatch is the most devices that one change takes out of a group.
+const emptyBatch = 100
+
 // EmptyGroup takes every device out of the group; with deleteDevices it
-// deletes the devices. It returns the devices that it touched.
+// deletes the devices. It returns the devices that it touched, also those
+// before an error: it is many changes, of a few devices each.
 func (s *Store) EmptyGroup(ctx context.Context, sc schema.Scope, groupID string, deleteDevices bool, by string, now int64) ([]string, error) {
-	return change(ctx, s, func(t *tx) ([]string, error) {
-		if _, err := groupIn(t, sc, groupID); err != nil {
-			return nil, err
-		}
-		rows, err := t.rows("SELECT device_id FROM relations WHERE group_id = $1 ORDER BY device_id", groupID)
-		devices, err := collect(rows, err, func(r scanner) (id string, err error) { return id, r.Scan(&id) })
+	devices := []string{}
+	for {
+		some, err := change(ctx, s, func(t *tx) ([]string, error) { return t.emptyGroup(sc, groupID, deleteDevices, by, now) })
 		if err != nil {
-			return nil, err
+			return devices, err
 		}
-		if deleteDevices {
-			for _, id := range devices {
-				if err := t.deleteDevice(sc, id, by, now); err != nil {
-					return nil, err
-				}
+		if devices = append(devices, some...); len(some) < emptyBatch {
+			return devices, nil
+		}
+	}
+}
+
+// emptyGroup is a batch of EmptyGroup.
+func (t *tx) emptyGroup(sc schema.Scope, groupID string, deleteDevices bool, by string, now int64) ([]string, error) {
+	if _, err := groupIn(t, sc, groupID); err != nil {
+		return nil, err
+	}
+	rows, err := t.rows("SELECT device_id FROM relations WHERE group_id = $1 ORDER BY device_id LIMIT $2", groupID, emptyBatch)
+	devices, err := collect(rows, err, scanID)
+	if err != nil || len(devices) == 0 {
+		return nil, err
+	}
+	if deleteDevices {
+		for _, id := range devices {
+			if err := t.deleteDevice(sc, id, by, now); err != nil {
+				return nil, err
 			}
 		}
-		_, err = t.exec("DELETE FROM relations WHERE group_id = $1", groupID)
-		return devices, err
-	})
+	}
+	_, err = t.exec("DELETE FROM relations WHERE group_id = $1 AND device_id <= $2", groupID, devices[len(devices)-1])
+	return devices, err
 }

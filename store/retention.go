@@ -87,11 +87,35 @@ func (s *Store) RemoveSamples(ctx context.Context, before int64) (int64, error) 
 	})
 }
 
+// RemoveDeleted removes reports of devices that were deleted, whatever their age,
+// a batch at most, and says how many.
+func (s *Store) RemoveDeleted(ctx context.Context) (int64, error) {
+	devices, err := read(ctx, s, func(r querier) ([]string, error) {
+		rows, err := r.rows(deletedReporters, maxRows)
+		return collect(rows, err, scanID)
+	})
+	if err != nil || len(devices) == 0 {
+		return 0, err
+	}
+	var q query
+	q.add("DELETE FROM status_history WHERE (device_id, at) IN (SELECT h.device_id, h.at FROM status_history h WHERE ")
+	in(&q, "h.device_id", devices)
+	q.add(" AND NOT EXISTS (SELECT 1 FROM devices d WHERE d.device_id = h.device_id) LIMIT ?)", removeBatch)
+	return write(ctx, s, func(t *tx) (int64, error) { return t.exec(q.text.String(), q.args...) })
+}
+
+// deletedReporters goes from device to device of the history, not from report to
+// report: there are thousands of each.
+const deletedReporters = `WITH RECURSIVE reporter (id) AS (SELECT MIN(device_id) FROM status_history
+	UNION ALL SELECT (SELECT MIN(h.device_id) FROM status_history h WHERE h.device_id > reporter.id) FROM reporter
+		WHERE reporter.id IS NOT NULL)
+	SELECT id FROM reporter WHERE id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM devices d WHERE d.device_id = reporter.id) LIMIT $1`
+
 // remove runs a DELETE that returns the devices whose rows it took.
 func (s *Store) remove(ctx context.Context, text string, args ...any) (int64, error) {
 	return write(ctx, s, func(t *tx) (int64, error) {
 		rows, err := t.rows(text, args...)
-		devices, err := collect(rows, err, func(r scanner) (id string, err error) { return id, r.Scan(&id) })
+		devices, err := collect(rows, err, scanID)
 		if err != nil {
 			return 0, err
 		}

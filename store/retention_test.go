@@ -170,3 +170,47 @@ func TestRemove_ForgetsDeletedDevices(t *testing.T) {
 		equal(t, "kept", numbersOf(t, s, "2"), "2 ")
 	})
 }
+
+// The reports of a deleted device are left to retention, which takes them
+// whatever their age, in batches, and no others. Nobody can read them until then.
+func TestRemoveDeleted(t *testing.T) {
+	each(t, func(t *testing.T) {
+		s := open(t, Options{})
+		addDevice(t, s, "1", "2", "3", "4")
+		for i := range int64(removeBatch) {
+			s.Sample(sampled("2", i, 0))
+		}
+		for _, id := range []string{"1", "3", "4"} {
+			s.Sample(sampled(id, 0, 0))
+		}
+		flushed(t, s)
+		for _, id := range []string{"2", "4"} {
+			must(t, s.DeleteDevice(t.Context(), all, id, "key:x", start))
+			_, err := s.History(t.Context(), all, schema.HistoryFilter{DeviceID: id}, schema.Page{})
+			wantKind(t, err, schema.DeviceNotFound, "")
+		}
+		equal(t, "not in the change itself", history(t, s), removeBatch+3)
+		for _, want := range []int64{removeBatch, 1, 0} {
+			n, err := s.RemoveDeleted(t.Context())
+			equal(t, "removed", removed(t, n, err), want)
+		}
+		for _, id := range []string{"1", "3"} {
+			equal(t, "kept", points(recall(t, s, schema.HistoryFilter{DeviceID: id}, schema.Page{})), "0:1 0 9 ")
+		}
+	})
+}
+
+// A report that was on its way when its device was deleted does not stay.
+func TestRemoveDeleted_LateReport(t *testing.T) {
+	each(t, func(t *testing.T) {
+		s := open(t, Options{})
+		for i := range maxRows + 1 {
+			s.Sample(sampled(fmt.Sprint(i), 0, 0))
+		}
+		flushed(t, s)
+		for _, want := range []int64{maxRows, 1, 0} {
+			n, err := s.RemoveDeleted(t.Context())
+			equal(t, "removed", removed(t, n, err), want)
+		}
+	})
+}

@@ -60,7 +60,7 @@ func forRows[T any](t *tx, columns string, rows [][]any, statement string, scan 
 
 // idsFor is forRows of a statement that returns identifiers: the set of them.
 func idsFor(t *tx, columns string, rows [][]any, statement string) (map[string]bool, error) {
-	ids, err := forRows(t, columns, rows, statement, func(r scanner) (id string, err error) { return id, r.Scan(&id) })
+	ids, err := forRows(t, columns, rows, statement, scanID)
 	set := make(map[string]bool, len(ids))
 	for _, id := range ids {
 		set[id] = true

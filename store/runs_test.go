@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/edgetether/tether/schema"
 )
@@ -411,12 +412,7 @@ func TestRuns_EachRowIsLookedUp(t *testing.T) {
 			continue
 		}
 		seen++
-		rows, err := s.engine.read.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+unnamed(text), make([]any, strings.Count(text, "$"))...)
-		plan, err := collect(rows, err, func(r scanner) (line string, err error) {
-			var id, parent, unused int
-			return line, r.Scan(&id, &parent, &unused, &line)
-		})
-		must(t, err)
+		plan := planOf(t, s, text)
 		for _, line := range plan {
 			if strings.HasPrefix(line, "SCAN ") && !strings.Contains(line, "given") && !strings.Contains(line, "CONSTANT ROW") && !strings.Contains(line, "column") {
 				t.Errorf("%s\n%s", text, strings.Join(plan, "\n"))
@@ -425,5 +421,43 @@ func TestRuns_EachRowIsLookedUp(t *testing.T) {
 	}
 	if seen < 6 {
 		t.Fatalf("found %d statements only", seen)
+	}
+}
+
+// planOf is how SQLite carries a statement out.
+func planOf(t *testing.T, s *Store, text string) []string {
+	t.Helper()
+	rows, err := s.engine.read.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+unnamed(text), make([]any, strings.Count(text, "$"))...)
+	plan, err := collect(rows, err, func(r scanner) (line string, err error) {
+		var unused int
+		return line, r.Scan(&unused, &unused, &unused, &line)
+	})
+	must(t, err)
+	return plan
+}
+
+// What is swept often, or while all wait, reads an index of what it looks for,
+// and not all that has ended or all devices.
+func TestSweeps_Plans(t *testing.T) {
+	s := openURL(t, sqliteURL(t), Options{})
+	must(t, s.Settle(t.Context(), start, time.Second, schema.RestartWindow))
+	must(t, s.ResetNode(t.Context(), schema.Node{}, start))
+	plans := map[string]string{deletedReporters: strings.Join(planOf(t, s, deletedReporters), "\n")}
+	for text := range s.writer.link.byText {
+		plans[text] = strings.Join(planOf(t, s, text), "\n")
+	}
+	for of, index := range map[string]string{
+		"verified IS NULL":            "SCAN orders USING INDEX orders_unverified",
+		"owner_node = $1":             "SEARCH devices USING INDEX devices_state",
+		"FROM reporter ":              "SEARCH h USING COVERING INDEX",
+		"state = 'sent' AND due_time": "SEARCH orders USING INDEX orders_sent_due",
+	} {
+		found := false
+		for text, plan := range plans {
+			found = found || strings.Contains(text, of) && strings.Contains(plan, index)
+		}
+		if !found {
+			t.Errorf("%s: not by %s", of, index)
+		}
 	}
 }

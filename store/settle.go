@@ -45,11 +45,12 @@ func (t *tx) settle(text string, to schema.OrderState, reason string, before, no
 	return err
 }
 
-// unverified gives up waiting for the new boot of restarts that ended before a time.
+// unverified gives up waiting for the new boot of restarts that ended before a
+// time. COALESCE keeps SQLite off the index of all that has ended.
 func (t *tx) unverified(now, before int64) error {
 	rows, err := t.rows(`UPDATE orders SET verified = FALSE WHERE order_id IN
 		(SELECT order_id FROM orders WHERE name = 'restart' AND verified IS NULL
-			AND state IN ('succeeded', 'unknown') AND ended_time < $1 LIMIT $2) RETURNING `+orderColumns, before, sweep)
+			AND state IN ('succeeded', 'unknown') AND COALESCE(ended_time, 0) < $1 LIMIT $2) RETURNING `+orderColumns, before, sweep)
 	orders, err := collect(rows, err, scanOrder)
 	for _, o := range oldestFirst(orders) {
 		t.event(schema.Event{

@@ -43,12 +43,12 @@ type writer struct {
 	queue     []*op
 	counted   int            // ops waiting with counts set
 	presence  map[string]*op // of those in the queue, by device
-	lost      map[string]loss
-	auditLoss auditLoss
-	dropped   uint64    // events and samples, in all
-	written   time.Time // the last commit, or the start
-	waiters   int       // ops waiting with done set
-	down      error     // why the last commit failed; nil: it did not
+	lost      map[string]*op // likewise, by log
+	submitted int64          // ops, in all
+	dropped   uint64         // events and samples, in all
+	written   time.Time      // the last commit, or the start
+	waiters   int            // ops waiting with done set
+	down      error          // why the last commit failed; nil: it did not
 	closed    bool
 
 	// The writer's goroutine alone uses these.
@@ -63,7 +63,7 @@ func startWriter(e *engine, o Options) *writer {
 	w := &writer{
 		link: &link{db: e.write, local: e.local, text: e.text}, mark: "commit " + rand.Text(), onEvents: o.OnEvents, onCommit: o.OnCommit, log: o.Log, limit: o.MaxPending, linger: o.Linger,
 		wake: make(chan struct{}, 1), stopped: make(chan struct{}),
-		presence: map[string]*op{}, lost: map[string]loss{}, written: time.Now(),
+		presence: map[string]*op{}, lost: map[string]*op{}, written: time.Now(),
 	}
 	if w.limit == 0 {
 		w.limit = DefaultMaxPending

@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/edgetether/tether/schema"
+	"github.com/pkg/sftp"
 	"golang.org/x/crypto/ssh"
 )
 
@@ -163,6 +166,45 @@ func TestT36_DevicesAreBounded(t *testing.T) {
 	first.ssh.Close()
 	eventually(t, "the first is gone", func() bool { _, n := s.gate.count(); return n == 0 })
 	dial(t, s.issue("o3", "d3"))
+}
+
+// A device that begins again and again, and closes nothing, is held to a few
+// attempts for each order, over all of its connections.
+func TestT36_AttemptsAreBounded(t *testing.T) {
+	s := start(t, Options{})
+	target := s.issue("o1", "d1")
+	c := dial(t, target)
+	for i := range defaultLimits.attempts {
+		if i == 1 {
+			c = dial(t, target)
+		}
+		if _, err := c.Create("/x"); err != nil {
+			t.Fatalf("attempt %d: %v", i+1, err)
+		}
+	}
+	if _, err := c.Create("/x"); !errors.Is(err, os.ErrPermission) {
+		t.Fatalf("one attempt more: %v", err)
+	}
+	if _, err := dial(t, s.issue("o2", "d1")).Create("/x"); err != nil {
+		t.Fatalf("of another order: %v", err)
+	}
+}
+
+func TestT36_NamesAreBounded(t *testing.T) {
+	s := start(t, Options{})
+	c := dial(t, s.issue("o1", "d1"))
+	longest := "/" + strings.Repeat("x", defaultLimits.path-1)
+	if _, err := c.Create(longest + "x"); !errors.Is(err, os.ErrPermission) {
+		t.Fatalf("one byte more: %v", err)
+	}
+	if err := c.put(longest, []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	q := &sftp.Request{Filepath: "/x", Attrs: make([]byte, 200_000)}
+	h := handlers{r: s.Receiver, u: s.book.find("o1")}
+	if h.Filewrite(q); q.Attrs != nil {
+		t.Errorf("a handle keeps %d bytes", len(q.Attrs))
+	}
 }
 
 func TestGate(t *testing.T) {

@@ -80,7 +80,9 @@ type server struct {
 func start(t *testing.T, o Options, change ...func(*limits)) *server {
 	t.Helper()
 	rows := &memoryRows{}
-	o.Rows = rows
+	if o.Rows == nil {
+		o.Rows = rows
+	}
 	if o.Dir == "" {
 		o.Dir = filepath.Join(t.TempDir(), "logs")
 	}

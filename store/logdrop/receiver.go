@@ -48,6 +48,8 @@ type limits struct {
 	handshakes  int           // strangers at once
 	perAddress  int           // of them from one address
 	connections int           // devices at once
+	attempts    int           // of one upload
+	path        int           // bytes of what a client calls the file
 }
 
 var defaultLimits = limits{
@@ -58,6 +60,8 @@ var defaultLimits = limits{
 	handshakes:  128,
 	perAddress:  16,
 	connections: 256,
+	attempts:    16,
+	path:        4 << 10,
 }
 
 // Receiver is one SFTP server for device logs.

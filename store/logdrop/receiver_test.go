@@ -178,7 +178,7 @@ func TestT32_PathsAreMetadata(t *testing.T) {
 	paths := []string{
 		"", ".", "..", "/", "x", "/d2/o9.log", "../../../../etc/passwd", "/etc/passwd", "..\\..\\x",
 		"/logs/../../x", "CON", "a\x00b", "/\x00", ".incoming/d9.o9.part", "/.host_ed25519", "~root/.ssh/authorized_keys",
-		"\u202egol.exe", "new\nline", strings.Repeat("a", 4096), strings.Repeat("../", 1000), "\xff\xfe", "-rf",
+		"\u202egol.exe", "new\nline", strings.Repeat("a", 4095), strings.Repeat("../", 1000), "\xff\xfe", "-rf",
 	}
 	s := start(t, Options{KeepPerDevice: 100})
 	var want []string

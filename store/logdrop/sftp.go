@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"strings"
 	"time"
 
 	"github.com/pkg/sftp"
@@ -22,8 +23,10 @@ func (h handlers) Fileread(*sftp.Request) (io.ReaderAt, error) {
 	return nil, sftp.ErrSSHFxPermissionDenied
 }
 
-// Filewrite begins the upload, whatever the client calls it.
+// Filewrite begins the upload, whatever the client calls it. The handle keeps q
+// until it is closed, and so no more of what came than is needed.
 func (h handlers) Filewrite(q *sftp.Request) (io.WriterAt, error) {
+	q.Filepath, q.Attrs = strings.Clone(q.Filepath), nil
 	w, err := h.u.begin(h.r, q.Filepath)
 	if err != nil {
 		return nil, err // not w: a nil *writer would be no nil interface

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"path/filepath"
 	"testing"
 	"time"
@@ -13,32 +12,25 @@ import (
 	"github.com/edgetether/tether/store"
 )
 
-// TestT33_QuotaInTheStore has the records where they are kept in earnest.
-func TestT33_QuotaInTheStore(t *testing.T) {
+// startInStore has the records where they are kept in earnest, of device 1860.
+func startInStore(t *testing.T, o Options) (*server, *store.Store) {
+	t.Helper()
 	dir := t.TempDir()
 	db, err := store.Open(t.Context(), "sqlite:"+filepath.Join(dir, "x.db"), store.Options{Migrate: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close()
+	t.Cleanup(func() { db.Close() })
 	device := schema.Device{DeviceID: "1860", Name: "press", Hardware: schema.Hardware{SN: "s", Model: "m"}, Enabled: true}
 	if err := db.AddDevice(t.Context(), device, "sha256:x", "key:test"); err != nil {
 		t.Fatal(err)
 	}
-	r, err := Open(Options{Dir: filepath.Join(dir, "logs"), KeepPerDevice: 2, Rows: db})
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := r.announce(l.Addr()); err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan error, 1)
-	go func() { served <- r.Serve(l) }()
-	s := &server{Receiver: r, t: t, dir: filepath.Join(dir, "logs")}
+	o.Rows = db
+	return start(t, o), db
+}
+
+func TestT33_QuotaInTheStore(t *testing.T) {
+	s, db := startInStore(t, Options{KeepPerDevice: 2})
 	for i := range 4 {
 		order := fmt.Sprintf("%d", i)
 		if err := dial(t, s.issue(order, "1860")).put("/x", []byte(order)); err != nil {
@@ -59,7 +51,22 @@ func TestT33_QuotaInTheStore(t *testing.T) {
 	if _, err := db.LogFile(context.Background(), schema.Everything, "0"); !errors.Is(err, schema.ErrFileNotFound) {
 		t.Errorf("the row of a file that is gone: %v", err)
 	}
-	if err := errors.Join(r.Close(), <-served); err != nil {
-		t.Error(err)
+}
+
+// The files of a device that was deleted are gone with the next sweep.
+func TestSweep_DeletedDevice(t *testing.T) {
+	s, db := startInStore(t, Options{})
+	s.upload("1", "1860", []byte("x"))
+	later := time.Now().Add(orphanAge + time.Minute)
+	if err := s.sweep(later); err != nil {
+		t.Fatal(err)
 	}
+	s.wantNames("1860/1.log")
+	if err := db.DeleteDevice(t.Context(), schema.Everything, "1860", "key:test", 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.sweep(later); err != nil {
+		t.Fatal(err)
+	}
+	s.wantNames()
 }

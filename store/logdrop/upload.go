@@ -31,6 +31,7 @@ type upload struct {
 
 	mu     sync.Mutex
 	writer *writer // nil: no handle is open
+	begun  int     // attempts so far
 	path   string  // what the client called the file
 	size   int64   // highest byte written, plus one
 	whole  bool    // the client closed the handle
@@ -61,7 +62,7 @@ func (u *upload) open(now time.Time) bool {
 
 // begin opens the temporary file, empty. A writer that still holds it loses it.
 func (u *upload) begin(r *Receiver, path string) (*writer, error) {
-	if !u.open(time.Now()) {
+	if len(path) > r.limits.path || !u.open(time.Now()) {
 		return nil, sftp.ErrSSHFxPermissionDenied
 	}
 	if err := r.room(); err != nil {
@@ -70,9 +71,10 @@ func (u *upload) begin(r *Receiver, path string) (*writer, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.abandon(r, "the device began anew")
-	if u.over || u.whole { // meanwhile
+	if u.over || u.whole || u.begun == r.limits.attempts { // meanwhile
 		return nil, sftp.ErrSSHFxPermissionDenied
 	}
+	u.begun++
 	f, err := r.root.OpenFile(u.temp(), os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 	if err != nil {
 		r.o.Log("log upload cannot be stored", "order_id", u.order, "error", err.Error())
