@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/edgetether/tether/rpc"
 	"github.com/edgetether/tether/schema"
 )
 
@@ -106,7 +107,7 @@ func resultOf(value any, err error) schema.OrderResult {
 		data = fmt.Appendf(nil, `{"value":%s}`, data)
 	}
 	switch {
-	case err != nil || schema.CheckJSON("data", data, schema.MaxParamsDepth) != nil:
+	case err != nil || rpc.CheckValue("data", data, schema.MaxParamsDepth) != nil:
 		result.Message = "done; its data has no JSON form"
 	case len(data) > maxResultData:
 		result.Message = fmt.Sprintf("done; its data is left out: %d bytes, %d are the limit", len(data), maxResultData)

@@ -12,6 +12,7 @@ import (
 	"github.com/shirou/gopsutil/v3/disk"
 	"github.com/shirou/gopsutil/v3/mem"
 
+	"github.com/edgetether/tether/rpc"
 	"github.com/edgetether/tether/schema"
 )
 
@@ -89,7 +90,7 @@ func encodeFigure(m measured) (json.RawMessage, error) {
 	if err != nil {
 		return nil, err
 	}
-	return text, schema.CheckJSON("figure", text, schema.MaxParamsDepth-1) // they are one object together
+	return text, rpc.CheckValue("figure", text, schema.MaxParamsDepth-1) // they are one object together
 }
 
 // probe is one function that measures. It never runs twice at once: one that

@@ -37,9 +37,6 @@ type call struct {
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := &call{api: a, ResponseWriter: w, began: time.Now(), status: http.StatusOK, streamed: r.ProtoMajor == 2, patience: schema.WriteTimeout, caller: r.Context()}
 	defer c.observe()
-	if !c.streamed {
-		c.deadline(time.Time{}) // of the answer before, on the same connection
-	}
 	if r.URL.Path == waitingPath {
 		aside(func() { a.router.ServeHTTP(c, r.WithContext(context.WithoutCancel(c.caller))) })
 	} else {
@@ -71,7 +68,7 @@ func aside(f func()) {
 // WriteHeader notes the status on its way.
 func (c *call) WriteHeader(status int) {
 	c.status = status
-	c.deadline(time.Now().Add(c.patience))
+	c.limitWrite()
 	c.ResponseWriter.WriteHeader(status)
 }
 
@@ -82,7 +79,7 @@ const writePiece = 64 << 10
 // read it holds it no longer than that (T17), and who reads slowly gets all.
 func (c *call) Write(p []byte) (n int, err error) {
 	for piece := range slices.Chunk(p, writePiece) {
-		c.deadline(time.Now().Add(c.patience))
+		c.limitWrite()
 		m, err := c.ResponseWriter.Write(piece)
 		n += m
 		if err != nil {
@@ -92,9 +89,9 @@ func (c *call) Write(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// deadline is when what is written must be on its way; the zero time: there is none.
-func (c *call) deadline(at time.Time) {
-	_ = http.NewResponseController(c.ResponseWriter).SetWriteDeadline(at) // or the caller is gone
+// limitWrite is the time of one piece. net/http lifts it before the next request.
+func (c *call) limitWrite() {
+	_ = http.NewResponseController(c.ResponseWriter).SetWriteDeadline(time.Now().Add(c.patience)) // or the caller is gone
 }
 
 // Unwrap lets http.ResponseController find what is underneath.
@@ -185,8 +182,12 @@ func (c *call) over() (over bool) {
 
 // answer ends the request.
 func (c *call) answer(r *http.Request) {
-	if c.leave != nil {
-		defer c.leave() // an answer that is not taken counts as well
+	if leave := c.leave; leave != nil {
+		if _, stream := c.rep.data.(*eventStream); stream { // which has a limit of its own
+			leave()
+		} else {
+			defer leave() // an answer that is not taken counts as well
+		}
 	}
 	if c.err != nil {
 		failed := c.shown(c.at.name, c.err)

@@ -3,9 +3,13 @@ package northapi
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/edgetether/tether/schema"
@@ -31,6 +35,41 @@ func TestFormsAreTotal(t *testing.T) {
 	if len(forms) != len(schema.Kinds()) {
 		t.Errorf("%d rows for %d kinds", len(forms), len(schema.Kinds()))
 	}
+}
+
+// slowReader is who takes 64 KiB in nine seconds.
+type slowReader struct {
+	http.ResponseWriter
+	until time.Time
+	taken int
+}
+
+func (w *slowReader) SetWriteDeadline(t time.Time) error { w.until = t; return nil }
+
+func (w *slowReader) Write(p []byte) (int, error) {
+	time.Sleep(time.Duration(len(p)) * 9 * time.Second / (64 << 10))
+	if time.Now().After(w.until) {
+		return 0, os.ErrDeadlineExceeded
+	}
+	w.taken += len(p)
+	return len(p), nil
+}
+
+// TestT17_ReadSlowly: each piece of an answer has its time, so that who reads slowly
+// gets all of it, however long it is.
+func TestT17_ReadSlowly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &slowReader{ResponseWriter: httptest.NewRecorder()}
+		const size = 300_001
+		c := &call{ResponseWriter: w, patience: schema.WriteTimeout}
+		if n, err := c.Write(make([]byte, size)); n != size || err != nil || w.taken != size {
+			t.Errorf("%d bytes, %v", n, err)
+		}
+		c.patience = 8 * time.Second
+		if n, err := c.Write(make([]byte, size)); n != 0 || err == nil {
+			t.Errorf("%d bytes too late, %v", n, err)
+		}
+	})
 }
 
 // TestLimiterIsBounded: however many sources fail, two generations of them

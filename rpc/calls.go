@@ -214,6 +214,7 @@ func (l *library) call(id uint64, method string, params []byte) error {
 	defer l.calling.Unlock()
 	l.request = text
 	_, err = l.conn.DispatchCall(context.Background(), method, nil, jsonrpc2.PickID(jsonrpc2.ID{Num: id}))
+	l.request = nil // it may be long, and a connection lasts
 	return err
 }
 

@@ -14,7 +14,7 @@ import (
 // called is the raw request of a call, as the other side receives it.
 func (s *served) called(method string, id uint64) {
 	s.t.Helper()
-	s.expect(fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"%s"}`, id, method))
+	s.expect(fmt.Sprintf(`{"id":%d,"jsonrpc":"2.0","method":"%s"}`, id, method))
 }
 
 func result(id uint64, value string) string {
@@ -83,7 +83,7 @@ func TestCallParams(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.expect(fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"give_order","params":{"order_id":"1","order_type":"<beep>",`+
+		s.expect(fmt.Sprintf(`{"id":%d,"jsonrpc":"2.0","method":"give_order","params":{"order_id":"1","order_type":"<beep>",`+
 			`"is_inner":false,"device_id":"2","params":{"a":1},"deadline_time":0}}`, id))
 		if err := s.peer.Notify(schema.MethodRestartConfirm, schema.RestartConfirm{OrderID: "1"}); err != nil {
 			t.Fatal(err)
@@ -91,6 +91,19 @@ func TestCallParams(t *testing.T) {
 		s.expect(`{"jsonrpc":"2.0","method":"restart_confirm","params":{"order_id":"1"}}`)
 		s.stop()
 	})
+}
+
+// TestValueLimits: what a value must be to travel.
+func TestValueLimits(t *testing.T) {
+	nested := func(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
+	for text, ok := range map[string]bool{
+		nested(3): true, nested(4): false, strings.Repeat("1", schema.MaxNumber): true, strings.Repeat("1", schema.MaxNumber+1): false,
+		`{"a":"[[[[","b":"` + strings.Repeat("1", 99) + `"}`: true, `{"a":1,"a":2}`: false, "\"\xff\"": false, `"\ud800"`: false, "": false,
+	} {
+		if err := CheckValue("data", []byte(text), 3); (err == nil) != ok {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
 }
 
 // TestCallKeepsItsLimit: what was within the limit is on the wire as it is, also if
@@ -102,7 +115,7 @@ func TestCallKeepsItsLimit(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.expect(fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"x","params":"%s"}`, id, text))
+		s.expect(fmt.Sprintf(`{"id":%d,"jsonrpc":"2.0","method":"x","params":"%s"}`, id, text))
 		s.stop()
 	})
 }

@@ -68,11 +68,20 @@ func encodeParams(params any, limit int) ([]byte, error) {
 // without an id it is a notification.
 func encodeRequest(id uint64, method string, params []byte) ([]byte, error) {
 	return json.Marshal(struct {
-		Version string         `json:"jsonrpc"`
 		ID      uint64         `json:"id,omitzero"`
+		Version string         `json:"jsonrpc"`
 		Method  string         `json:"method"`
 		Params  jsontext.Value `json:"params,omitzero"`
-	}{"2.0", id, method, params}, encoding)
+	}{id, "2.0", method, params}, encoding)
+}
+
+// CheckValue checks a value that is to travel in a message, and may be nested so
+// deep there: JSON that the other side takes (southbound section 1).
+func CheckValue(member string, text []byte, depth int) error {
+	if !jsontext.Value(text).IsValid() {
+		return schema.InvalidMember(member, "must be JSON, in UTF-8 and with no name twice in an object")
+	}
+	return schema.CheckShape(member, text, depth)
 }
 
 // Decode decodes raw, the params or the result of a call, into v. Names are

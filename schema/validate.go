@@ -10,8 +10,6 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
-
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Limits of what business services may say of devices, groups and orders.
@@ -292,21 +290,12 @@ func CheckParams(member, order string, params RawObject) error {
 	case IsInner(order) && len(object) > 0:
 		return InvalidMember(member, "must be empty: %s takes no params", order)
 	}
-	return checkShape(member, params, MaxParamsDepth)
+	return CheckShape(member, params, MaxParamsDepth)
 }
 
-// CheckJSON checks a value that is to travel in a message, and may be nested so
-// deep there: JSON that the other side takes (southbound section 1).
-func CheckJSON(member string, text []byte, depth int) error {
-	if !jsontext.Value(text).IsValid() {
-		return InvalidMember(member, "must be JSON, in UTF-8 and with no name twice in an object")
-	}
-	return checkShape(member, text, depth)
-}
-
-// checkShape holds valid JSON to a nesting, and to the length of numbers that
+// CheckShape holds valid JSON to a nesting, and to the length of numbers that
 // is accepted in a message (southbound section 1).
-func checkShape(member string, text []byte, most int) error {
+func CheckShape(member string, text []byte, most int) error {
 	depth, number, inString := 0, 0, false
 	for i := 0; i < len(text); i++ {
 		c := text[i]

@@ -271,7 +271,7 @@ func (h *Hub) endClaim(try *claimTry, err error, o owner) error {
 	h.mu.Unlock()
 	if err == nil && replaced {
 		h.meter.takeovers.Add(1)
-		if now := time.Now(); h.twins.took(try.deviceID, now) {
+		if now := time.Now(); old.session.speaks() && h.twins.took(try.deviceID, now) {
 			h.cfg.Journal.Record(twin(try.deviceID, o.epoch, o.session.source.String(), now))
 		}
 		old.session.stop(stopRequest{code: schema.CloseTakeover, reason: "takeover", text: "a newer login took over"})

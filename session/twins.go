@@ -8,11 +8,13 @@ import (
 	"github.com/edgetether/tether/schema"
 )
 
-// How often a device may change its connection by taking over from itself before
-// two of them are thought to have one identity (reliability T4).
+// How often a device may take over from a connection on which it still spoke before
+// two devices are thought to have one identity (reliability T4). Two that keep to the
+// contract wait for a minute each time. One whose connection was lost is silent for
+// longer, before it comes back, than it takes to become Unknown.
 const (
-	twinBurst = 10
-	twinEvery = time.Minute / twinBurst
+	twinBurst = 5
+	twinEvery = 2 * time.Minute
 )
 
 // twins notices devices that are two: a cloned credential has both of them take over
@@ -42,4 +44,10 @@ func twin(deviceID string, epoch int64, address string, now time.Time) schema.Ev
 		DeviceID: deviceID, Time: now.UnixMilli(), Kind: schema.EventDuplicateIdentity, Outcome: "suspected", By: "server",
 		Detail: schema.Detail("epoch", epoch, "address", address),
 	}
+}
+
+// speaks says whether the session's device was heard of in time.
+func (s *Session) speaks() bool {
+	l := s.live.Load()
+	return l != nil && l.State == schema.Online
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/edgetether/tether/rpc"
 	"github.com/edgetether/tether/schema"
 )
 
@@ -88,7 +89,7 @@ func (p process) figure(ctx context.Context) (any, error) {
 		return nil, err
 	}
 	text := strings.TrimSpace(out.Stdout)
-	if schema.CheckJSON("figure", []byte(text), schema.MaxParamsDepth-1) != nil {
+	if rpc.CheckValue("figure", []byte(text), schema.MaxParamsDepth-1) != nil {
 		return text, nil
 	}
 	return json.RawMessage(text), nil

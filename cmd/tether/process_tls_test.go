@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -12,7 +11,6 @@ import (
 	"encoding/binary"
 	"encoding/pem"
 	"errors"
-	"fmt"
 	"io"
 	"math/big"
 	"net"
@@ -268,36 +266,6 @@ func TestT17_Unread(t *testing.T) {
 	})
 	if took := time.Since(start); took < schema.WriteTimeout-time.Second || took > 3*schema.WriteTimeout {
 		t.Errorf("closed after %v", took)
-	}
-}
-
-// TestT17_ReadSlowly: each piece of an answer has its time, and a connection that has
-// served one is good for another, however much later.
-func TestT17_ReadSlowly(t *testing.T) {
-	t.Parallel()
-	s := serve(t)
-	conn, err := net.Dial("tcp", s.address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	in := bufio.NewReader(conn)
-	for range 2 {
-		const body = `{"device_name":"n","hardware":{"sn":"s","model":"m"}}`
-		fmt.Fprintf(conn, "POST /service/devices_manage/device_add HTTP/1.1\r\nHost: tether\r\nAuthorization: Bearer %s\r\n"+
-			"Content-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n", s.api.key, len(body))
-		resp, err := http.ReadResponse(in, nil)
-		if err != nil || resp.StatusCode != http.StatusContinue {
-			t.Fatal(resp, err)
-		}
-		io.WriteString(conn, body) //nolint:errcheck // there would be no answer
-		if resp, err = http.ReadResponse(in, nil); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(schema.WriteTimeout + 100*time.Millisecond) // a real connection's deadline is of the real time
 	}
 }
 

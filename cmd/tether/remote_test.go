@@ -379,6 +379,10 @@ func TestEventsCommand(t *testing.T) {
 	recent := tether(t, x.env, "device", "log", id, "--follow", "--since", "1ms")
 	await(t, "the first event", func() bool { return strings.Count(p.out.String(), "\n") == 1 })
 	await(t, "the log", func() bool { return log.out.has(`{"change":"add"}`) })
+	await(t, "three streams", func() bool {
+		_, text := look(t, s.ops, "/metrics")
+		return strings.Contains(text, "tether_event_streams 3\n")
+	})
 	s.kill()
 	await(t, "word of the loss", func() bool { return p.err.has("tether: the connection was lost") })
 	s.begin(t)

@@ -79,6 +79,9 @@ type tail struct {
 func (t *tail) run(ctx context.Context, yield func(schema.Event, error) bool) error {
 	for {
 		err := t.connect(ctx, yield)
+		if errors.Is(err, errEnough) {
+			return err
+		}
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}

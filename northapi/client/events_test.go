@@ -276,6 +276,22 @@ func TestEvents_SlowLoop(t *testing.T) {
 	})
 }
 
+// TestEvents_LeftAtTheEnd: who leaves the loop because his context has ended is not
+// told of that once more.
+func TestEvents_LeftAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newClient(t, client.Options{URL: "http://tether", Key: "tk_x", HTTP: newScript(stream(line(1) + line(2) + line(3))).resume})
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		for range c.Events(ctx, client.EventQuery{}) {
+			if ctx.Err() != nil {
+				break
+			}
+			cancel()
+		}
+	})
+}
+
 // TestEvents_Silence: a connection that says nothing is left after 45 s, and
 // not before; comments keep it.
 func TestEvents_Silence(t *testing.T) {

@@ -70,8 +70,11 @@ func (u *upload) begin(r *Receiver, path string) (*writer, error) {
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	if u.begun == r.limits.attempts { // whoever writes goes on
+		return nil, sftp.ErrSSHFxPermissionDenied
+	}
 	u.abandon(r, "the device began anew")
-	if u.over || u.whole || u.begun == r.limits.attempts { // meanwhile
+	if u.over || u.whole { // meanwhile
 		return nil, sftp.ErrSSHFxPermissionDenied
 	}
 	u.begun++
