@@ -4,7 +4,7 @@
 # make check    what must hold before a commit: format, vet, staticcheck, test, mutants, tidy
 # make soak     the same tests many times over, and every fuzz target for a while
 # make bench    all benchmarks, in the form that benchstat compares; x-floor is the ratio to what any server would cost
-# make fleet    what is promised of 18,000 devices on one small machine, an hour and a half; FLEET=Killed, say, one part of it
+# make fleet    what is promised of 18,000 devices on one small machine, three quarters of an hour; FLEET=Killed, say, one part of it
 # make memory-bench  the memory of 15,000 connections, idle and after five minutes, beside a bare echo's
 # make build    static binaries in bin/
 

@@ -23,7 +23,7 @@ import (
 
 // What one small machine promises of a large fleet, by real sockets, server and
 // fleet in a process each, the program as it is shipped. "make fleet" runs all
-// of it in an hour and a half; FLEET=Killed, say, one part.
+// of it in three quarters of an hour; FLEET=Killed, say, one part.
 
 const (
 	fleetSize = 18_000
