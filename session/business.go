@@ -100,6 +100,7 @@ func (h *Hub) Drain(ctx context.Context) {
 	}
 	select {
 	case <-h.empty:
+		h.clerk.rest(ctx) // an order that was in flight may have its outcome there
 	case <-ctx.Done():
 	}
 }
@@ -144,4 +145,5 @@ func (h *Hub) Close() {
 		s.stop(stopRequest{code: schema.CloseRestart, reason: "drain", text: retryText(comeBack())})
 	}
 	h.wg.Wait()
+	h.clerk.round(func(schema.Order) {}) // for the last time; the store commits it before it closes
 }

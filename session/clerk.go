@@ -51,6 +51,7 @@ type clerk struct {
 
 	mu       sync.Mutex
 	pending  []kept
+	trying   int       // taken of it, and not answered yet
 	handedIn int       // what of it devices have handed in takes of maxHandedIn
 	next     time.Time // when the next order expires; zero: none does
 }
@@ -83,8 +84,33 @@ func (c *clerk) take() []kept {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	all := c.pending
-	c.pending, c.handedIn = nil, 0
+	c.pending, c.handedIn, c.trying = nil, 0, c.trying+len(all)
 	return all
+}
+
+func (c *clerk) tried() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.trying--
+}
+
+// rest waits until nothing is kept any more, or ctx ends.
+func (c *clerk) rest(ctx context.Context) {
+	look := time.NewTicker(clerkEvery / 10)
+	defer look.Stop()
+	for c.busy() {
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (c *clerk) busy() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.pending)+c.trying > 0
 }
 
 // round submits once more what could not be stored. An order that waits again
@@ -92,6 +118,7 @@ func (c *clerk) take() []kept {
 func (c *clerk) round(handOn func(schema.Order)) {
 	for _, k := range c.take() {
 		c.orders.EndOrder(k.Outcome, func(o schema.Order, err error) {
+			defer c.tried() // behind retry, or nothing would seem to be kept
 			switch {
 			case schema.KindOf(err) == schema.StoreUnavailable:
 				c.retry(k)

@@ -140,6 +140,7 @@ func (g *giving) lookAtTicket(ctx context.Context) {
 	}
 	select {
 	case s := <-g.ticket.settled:
+		g.counted = g.counted && g.sent == nil // what was sent is not refused any more
 		g.settled(ctx, s.order, s.err)
 		return
 	default:

@@ -356,6 +356,35 @@ func TestStoppingTellsWhoWaits(t *testing.T) {
 	})
 }
 
+// TestF52_DrainInAnOutage: a drain waits for the outcomes that the store could not
+// take yet, for as long as it waits for anything.
+func TestF52_DrainInAnOutage(t *testing.T) {
+	for patience, want := range map[time.Duration]schema.OrderState{30 * time.Second: schema.OrderSucceeded, 2 * time.Second: schema.OrderSent} {
+		synctest.Test(t, func(t *testing.T) {
+			h, l := bubble(t)
+			run, stop := context.WithCancel(t.Context())
+			defer stop()
+			go h.Run(run)
+			e := loggedIn(t, h, "1")
+			go func() {
+				_, _ = schema.Follow(context.Background(), h.GiveOrder(ask(blink("1", "o1"), schema.OrderTimeout)), schema.NewWaker())
+			}()
+			r := <-e.calls
+			l.setDown(true)
+			time.AfterFunc(5*time.Second, func() { l.setDown(false) })
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			drained := make(chan struct{})
+			go func() { h.Drain(ctx); close(drained) }()
+			r.Reply(schema.OrderResult{Status: schema.ResultSuccess})
+			<-drained
+			if o := l.order("o1"); o.State != want {
+				t.Errorf("the order in flight is %s after %v", o.State, patience)
+			}
+		})
+	}
+}
+
 type brokenOrders struct{ Orders }
 
 func (brokenOrders) BeginOrder(schema.Intent, func(error)) { panic("a bug") }

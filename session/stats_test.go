@@ -167,6 +167,27 @@ func TestStats_Orders(t *testing.T) {
 	})
 }
 
+// TestRefusals_SentIsNotRefused: an order that a device has carried out is none that was
+// refused, though its outcome could not be stored.
+func TestRefusals_SentIsNotRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, l := bubble(t)
+		e := loggedIn(t, h, "1")
+		told := make(chan error)
+		go func() {
+			_, err := schema.Follow(t.Context(), h.GiveOrder(ask(blink("1", "o1"), schema.OrderTimeout)), schema.NewWaker())
+			told <- err
+		}()
+		r := <-e.calls
+		l.setDown(true)
+		r.Reply(schema.OrderResult{Status: schema.ResultSuccess})
+		if err := <-told; schema.KindOf(err) != schema.StoreUnavailable {
+			t.Error(err)
+		}
+		counted(t, "refusals", h.Stats().Refusals, map[string]uint64{})
+	})
+}
+
 // TestT45_WordsAreFixed: whatever devices do, no word is added.
 func TestT45_WordsAreFixed(t *testing.T) {
 	x := newTally("a", "b", "other")

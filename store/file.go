@@ -159,3 +159,12 @@ func syncFolder(name string) error {
 	}
 	return errors.Join(d.Sync(), d.Close())
 }
+
+// RealPath is the file that a path leads to, through links; it may not be there
+// yet. SQLite keeps its write-ahead log beside that one.
+func RealPath(path string) string {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real
+	}
+	return path
+}

@@ -32,6 +32,7 @@ func logDamage(rawURL string) error {
 	if !ok {
 		return nil
 	}
+	path = RealPath(path)
 	f, err := os.Open(path + "-wal")
 	if errors.Is(err, os.ErrNotExist) {
 		return nil

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -32,6 +34,40 @@ func TestSecondServer(t *testing.T) {
 		w.end()
 		w.start()
 	})
+}
+
+// TestSecondServer_Link: by another name it is the same database, and the same lock.
+func TestSecondServer_Link(t *testing.T) {
+	dir := t.TempDir()
+	path, link := filepath.Join(dir, "tether.db"), filepath.Join(t.TempDir(), "other.db")
+	if err := errors.Join(os.WriteFile(path, nil, 0o600), os.Symlink(path, link)); err != nil {
+		t.Fatal(err)
+	}
+	for _, names := range [][2]string{{path, link}, {link, path}} {
+		l, err := lockDatabase("sqlite:" + names[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := lockDatabase("sqlite:" + names[1]); err == nil {
+			t.Errorf("%s is locked, and so is %s", names[0], names[1])
+		}
+		if err := l.release(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestMigrateDown_InUse: a service's tables are not taken away from under it.
+func TestMigrateDown_InUse(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	if _, err := call(t, 1, nil, "migrate", "--down", "--database", s.database()); !err.has("in use by another server") {
+		t.Errorf("it said %q", err)
+	}
+	other := serveOn(t, startPostgres(t).URL(""))
+	if _, err := call(t, 1, nil, "migrate", "--down", "--database", other.database()); !err.has(`in use by the server "tether-1": stop that one first`) {
+		t.Errorf("it said %q", err)
+	}
 }
 
 // TestSecondServer_Postgres: a second server of the same name is refused before

@@ -12,7 +12,7 @@ import (
 type migrateCmd struct {
 	Database string `default:"${database}" help:"The database."`
 	Status   bool   `xor:"what" help:"Only list the steps, and which are applied."`
-	Down     bool   `xor:"what" help:"Take the newest step back, and what is stored in its tables."`
+	Down     bool   `xor:"what" help:"Take the newest step back, and what is stored in its tables. Stop the service first."`
 }
 
 // Help is printed below the flags.
@@ -25,11 +25,18 @@ Examples:
 }
 
 // Run is the command.
-func (c *migrateCmd) Run(ctx context.Context, s streams) error {
+func (c *migrateCmd) Run(ctx context.Context, s streams) (err error) {
 	if c.Status || c.Down {
 		if err := mustExist(c.Database); err != nil {
 			return err
 		}
+	}
+	if c.Down { // a service would go on in a form that it does not know
+		l, err := lockDatabase(c.Database)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, l.release()) }()
 	}
 	st, err := store.Open(ctx, c.Database, store.Options{})
 	if err != nil {
