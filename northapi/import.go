@@ -1,6 +1,7 @@
 package northapi
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -99,7 +100,7 @@ func (m *importing) run(ctx context.Context) (err error) {
 			return m.flush(ctx)
 		}
 		if err != nil && !errors.Is(err, errLongLine) {
-			return orFirst(m.flush(ctx), errBodyCut) // what came whole counts
+			return cmp.Or[error](m.flush(ctx), errBodyCut) // what came whole counts
 		}
 		m.take(ctx, text, err)
 		if m.full() {

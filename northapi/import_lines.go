@@ -160,14 +160,6 @@ func csvHeader(lines *lineReader) (lineDecoder, error) {
 	return func(text []byte) (deviceAdd, error) { return decodeCSVLine(names, text) }, nil
 }
 
-// orFirst is the first error that there is.
-func orFirst(first, second error) error {
-	if first != nil {
-		return first
-	}
-	return second
-}
-
 func decodeCSVLine(names []string, text []byte) (q deviceAdd, err error) {
 	cells, err := csvFields(text)
 	if err != nil {

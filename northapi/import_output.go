@@ -2,6 +2,7 @@ package northapi
 
 import (
 	"bufio"
+	"cmp"
 	"io"
 	"net/http"
 	"time"
@@ -100,7 +101,7 @@ func (o *importOutput) flush() error {
 	if o.err != nil {
 		return o.err
 	}
-	err := orFirst(o.to.Flush(), o.rc.Flush())
+	err := cmp.Or(o.to.Flush(), o.rc.Flush())
 	if err != nil {
 		o.err = errNotTaken // the deadline stays: net/http must not wait for the caller either
 		return o.err

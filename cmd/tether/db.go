@@ -3,9 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
-	"net/url"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/edgetether/tether/store"
@@ -82,21 +80,8 @@ func (c *dbCheckCmd) Run(ctx context.Context, s streams) error {
 			"and the right to it (GRANT EXECUTE ON FUNCTION bt_index_check(regclass, boolean) TO …)")
 	}
 	if len(findings) > 0 {
-		return fmt.Errorf("%s: %d findings", nameOf(c.Database), len(findings))
+		return fmt.Errorf("%s: %d findings", withoutSecrets(c.Database), len(findings))
 	}
-	_, err = fmt.Fprintf(s.out, "%s: nothing wrong, %.1f s\n", nameOf(c.Database), time.Since(began).Seconds())
+	_, err = fmt.Fprintf(s.out, "%s: nothing wrong, %.1f s\n", withoutSecrets(c.Database), time.Since(began).Seconds())
 	return err
-}
-
-// nameOf is a database's URL as it may be shown: without what could be a password.
-func nameOf(database string) string {
-	if strings.HasPrefix(database, "sqlite:") {
-		return database
-	}
-	u, err := url.Parse(database)
-	if err != nil {
-		return "the database"
-	}
-	u.User, u.RawQuery = nil, ""
-	return u.String()
 }
