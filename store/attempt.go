@@ -157,7 +157,7 @@ func waitedFor(batch []*op) []*op {
 func unheard(batch []*op) (follow []*op) {
 	for _, o := range batch {
 		if o.unheard != nil {
-			follow = append(follow, o.unheard)
+			follow = append(follow, o.unheard())
 		}
 	}
 	return follow

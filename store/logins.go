@@ -29,11 +29,7 @@ type claimable struct {
 // device becomes offline again: its login was refused.
 func (s *Store) Claim(ctx context.Context, c schema.Claim) (schema.Claimed, error) {
 	claimed := new(schema.Claimed)
-	o := claimOp(ctx, c, claimed)
-	o.unheard = presenceOp(&schema.Presence{
-		DeviceID: c.DeviceID, Epoch: c.Epoch, State: schema.Offline, Reason: "login_refused", LastSeen: c.Now, Now: c.Now,
-	})
-	a, err := await(ctx, s, claimed, o)
+	a, err := await(ctx, s, claimed, claimOp(ctx, c, claimed))
 	if err == nil && a.Waiting != nil {
 		a.Waiting = s.firstOrder(ctx, c)
 	}
@@ -60,6 +56,11 @@ func claimOp(ctx context.Context, c schema.Claim, claimed *schema.Claimed) *op {
 			}
 			*claimed = schema.Claimed{Unsettled: []string{}}
 			r.claims = append(r.claims, claiming{result: at, Claim: c, claimed: claimed})
+		},
+		unheard: func() *op {
+			return presenceOp(&schema.Presence{
+				DeviceID: c.DeviceID, Epoch: c.Epoch, State: schema.Offline, Reason: "login_refused", LastSeen: c.Now, Now: c.Now,
+			})
 		},
 	}
 }

@@ -24,9 +24,9 @@ type op struct {
 	presence *schema.Presence
 	// loss is set for the word on what was dropped: while it waits, it counts on.
 	loss *loss
-	// unheard is what has to follow if o took effect and who waited could not be
+	// unheard makes what has to follow if o took effect and who waited could not be
 	// told of it.
-	unheard *op
+	unheard func() *op
 }
 
 // loss counts what an outage made us drop of a log.

@@ -198,7 +198,7 @@ func await[T any](ctx context.Context, s *Store, value *T, o *op) (T, error) {
 		if over.CompareAndSwap(false, true) {
 			answered <- answer{*value, err}
 		} else if err == nil && o.unheard != nil {
-			s.writer.submit(o.unheard)
+			s.writer.submit(o.unheard())
 		}
 	}
 	s.writer.submit(o)
