@@ -211,11 +211,7 @@ func TestF51_ResultIsHandedIn(t *testing.T) {
 func TestF51_StillRunning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t)
-		s.login = func(*session, schema.LoginParams) (schema.LoginResult, error) {
-			result := s.loginResult(1)
-			result.Unsettled = []string{"1"}
-			return result, nil
-		}
+		s.asks("1")
 		s.run(withOrders(s.device(nil)))
 		ses := s.current()
 		ses.order(schema.GiveOrder{OrderID: "1", OrderType: "slow"})
@@ -277,29 +273,6 @@ func TestOrderIsNotBegunWithoutJournal(t *testing.T) {
 	}
 }
 
-// A device that starts on a full disk is there for its server, and says so. Here
-// no path is short enough for a temporary file.
-func TestStartOnAFullDisk(t *testing.T) {
-	const longest = 4095 // of Linux
-	dir := t.TempDir()
-	for room := longest - len(dir) - len("/"+logName); room > 0; room = longest - len(dir) - len("/"+logName) {
-		dir += "/" + strings.Repeat("d", min(room-1, 200))
-	}
-	if os.MkdirAll(dir, 0o700) != nil {
-		t.Skip("paths are shorter here")
-	}
-	synctest.Test(t, func(t *testing.T) {
-		s := newServer(t)
-		d := withOrders(s.device(func(c *Config) { c.StateDir = dir }))
-		s.run(d)
-		g := s.current().order(schema.GiveOrder{OrderID: "1", OrderType: "count"})
-		g.is(t, "0s fail the journal cannot be written: the order was not begun", "")
-		if !logged(t, d, "journal unwritten") {
-			t.Error("the log does not tell")
-		}
-	})
-}
-
 // Who asks for a running order is bounded; the last are told, the live
 // connection among them.
 func TestAskersAreBounded(t *testing.T) {
@@ -356,11 +329,7 @@ func TestForbiddenData(t *testing.T) {
 func TestHandInGoesOnWithoutOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(t)
-		s.login = func(*session, schema.LoginParams) (schema.LoginResult, error) {
-			result := s.loginResult(1)
-			result.Unsettled = []string{"1", "2"}
-			return result, nil
-		}
+		s.asks("1", "2")
 		d := s.device(nil)
 		j := open(t, filepath.Join(d.cfg.StateDir, "journal"))
 		must(t, j.end("1", failed(strings.Repeat("x", schema.MaxMessage))))

@@ -192,6 +192,15 @@ func (s *server) loginResult(n int) schema.LoginResult {
 	}
 }
 
+// asks makes every login ask for these orders.
+func (s *server) asks(ids ...string) {
+	s.login = func(*session, schema.LoginParams) (schema.LoginResult, error) {
+		result := s.loginResult(1)
+		result.Unsettled = ids
+		return result, nil
+	}
+}
+
 func (s *server) note(what string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
