@@ -24,8 +24,8 @@
 //   - calls that wait (AddDevice, Claim, …): rare ones run under a savepoint;
 //   - BeginOrder and EndOrder: the caller's done function is told;
 //   - Record, Presence, Sample, Told, Audit, UsedKey: nobody waits. They are kept over an
-//     outage, in a bounded buffer; what that drops is counted, and told by one
-//     events_lost event for each device once the store is back.
+//     outage, in a bounded buffer; what that drops is counted, and told in its
+//     place in the device's log by an events_lost event once the store is back.
 //
 // When more has queued up than one batch holds, those whom somebody waits for go
 // first (queue.go), and with them whatever was said of their devices and orders
@@ -47,7 +47,9 @@
 // Each transaction leaves its number in a row of the writer's own. When a
 // COMMIT gets no answer, that row tells what became of it (attempt.go): the
 // batch is acknowledged, or repeated, but never both. As long as the row cannot
-// be read the writer writes nothing else. Faults that another try may cure at
+// be read the writer writes nothing else. Callers have been told by then that the
+// store is unavailable: a login that took effect all the same is undone by a
+// presence, and other changes stand. Faults that another try may cure at
 // once, a lost connection or a deadlock, get it; their connection is given up.
 //
 // A refusal (a schema.Error) is an answer, not a fault: the change that makes

@@ -193,6 +193,20 @@ func TestF36_WriteAheadLog(t *testing.T) {
 	must(t, try(func(b []byte) []byte { return b[:len(b)-100] }))
 }
 
+// A file that is named by a link has its log beside itself, and that is looked at.
+func TestF36_WriteAheadLogBehindALink(t *testing.T) {
+	path, _ := lived(t)
+	log, err := os.ReadFile(path + "-wal")
+	must(t, err)
+	log[logHeader+logFrame] ^= 1 // in the first frame's page
+	must(t, os.WriteFile(path+"-wal", log, 0o600))
+	link := filepath.Join(t.TempDir(), "link.db")
+	must(t, os.Symlink(path, link))
+	if err := logDamage("sqlite:" + link); !errors.Is(err, ErrDamaged) {
+		t.Errorf("found %v", err)
+	}
+}
+
 // Where a sector ends between a frame's mark of a commit and its salt, a power
 // loss may leave the mark of an earlier round in a frame of the last
 // transaction: what follows is no second transaction, and the log is sound.

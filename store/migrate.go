@@ -35,13 +35,10 @@ func (s *Store) Migrate(ctx context.Context) error {
 }
 
 // MigrateDown takes back the newest step that is applied, and what was stored
-// in its tables. A PostgreSQL on which a server is at work is refused; a file has
-// its lock for that.
+// in its tables. A database on which a server is at work is refused.
 func (s *Store) MigrateDown(ctx context.Context) error {
-	if s.engine.hold != nil {
-		if err := s.idle(ctx); err != nil {
-			return fmt.Errorf("store: migrate down: %w", err)
-		}
+	if err := s.idle(ctx); err != nil {
+		return fmt.Errorf("store: migrate down: %w", err)
 	}
 	p, err := s.migrations()
 	if err != nil {
@@ -53,14 +50,14 @@ func (s *Store) MigrateDown(ctx context.Context) error {
 	return nil
 }
 
-// idle refuses if a server is at work on a PostgreSQL.
+// idle refuses if a server is at work.
 func (s *Store) idle(ctx context.Context) error {
 	t, err := s.engine.steps.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = t.Rollback() }() // it has read only
-	return postgresIdle(ctx, t)
+	return s.engine.idle(ctx, t)
 }
 
 // MigrationStatus lists all steps, oldest first.

@@ -20,6 +20,9 @@ type engine struct {
 	// hold keeps the name of this node; nil where a file's lock does.
 	hold *hold
 
+	// idle refuses a database that a server is using.
+	idle func(context.Context, *sql.Tx) error
+
 	// bulk writes a table in a way of the engine's own that is faster than INSERT; nil: none is.
 	bulk func(ctx context.Context, conn *sql.Conn, t copiedTable, from *stream) error
 
@@ -55,11 +58,13 @@ func openEngine(rawURL string) (*engine, error) {
 // source is a database that is there to be read whole, and that nothing is changed of.
 type source struct {
 	*sql.DB
-	local     bool       // see engine
-	questions []question // of a check, of the engine's own
-	// idle refuses a database that a server is using, where no file's lock does.
-	idle func(context.Context, *sql.Tx) error
+	local     bool                                 // see engine
+	questions []question                           // of a check, of the engine's own
+	idle      func(context.Context, *sql.Tx) error // see engine
 }
+
+// locked is idle of a database that is a file: its lock keeps servers away.
+func locked(context.Context, *sql.Tx) error { return nil }
 
 // openSource opens a database to read it whole.
 func openSource(rawURL string) (*source, error) {
@@ -68,8 +73,7 @@ func openSource(rawURL string) (*source, error) {
 	case "sqlite":
 		db, err := openToRead(rawURL)
 		return &source{
-			DB: db, local: true, questions: []question{sqlitePages, sqliteReferences},
-			idle: func(context.Context, *sql.Tx) error { return nil },
+			DB: db, local: true, questions: []question{sqlitePages, sqliteReferences}, idle: locked,
 		}, err
 	case "postgres", "postgresql":
 		db, err := openPostgresToRead(rawURL)

@@ -46,6 +46,7 @@ func openPostgres(rawURL string) (*engine, error) {
 		text:  func(same string) string { return same },
 		anew:  []any{pgx.QueryExecModeDescribeExec},
 		hold:  &hold{db: keep(openSessions(config, session, lively), 1)},
+		idle:  postgresIdle,
 		bulk:  copyFrom,
 		// Two servers that start at once take turns.
 		dialect: goose.DialectPostgres, goose: []goose.ProviderOption{goose.WithSessionLocker(locker)},

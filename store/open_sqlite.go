@@ -22,7 +22,7 @@ func openSQLite(path string) (*engine, error) {
 	if err := prepareFile(path); err != nil {
 		return nil, err
 	}
-	e := &engine{dialect: goose.DialectSQLite3, local: true, text: unnamed}
+	e := &engine{dialect: goose.DialectSQLite3, local: true, text: unnamed, idle: locked}
 	var err error
 	if e.write, err = openFile(path, 2, writing); err != nil {
 		return nil, err

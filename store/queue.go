@@ -17,11 +17,10 @@ type op struct {
 	log     string              // the device whose log gets a line of it, if that is all that it touches
 	done    func(error)         // nil: nobody waits, and the op is kept over an outage
 	counts  bool                // against Options.MaxPending
-	number  int64               // in the order of submission
 
 	// presence is set for a session's word on its device: while it waits, it is
 	// replaced by what the session says next.
-	presence *schema.Presence
+	presence *word
 	// loss is set for the word on what was dropped: while it waits, it counts on.
 	loss *loss
 	// unheard makes what has to follow if o took effect and who waited could not be
@@ -29,10 +28,17 @@ type op struct {
 	unheard func() *op
 }
 
+// word is a session's on its device.
+type word struct {
+	schema.Presence
+	number int64 // in the order in which they were said
+}
+
 // loss counts what an outage made us drop of a log.
 type loss struct {
-	count int64
-	tell  func(count int64) *op // tells of them in the name of the last
+	count  int64
+	tell   func(count int64) *op // tells of them in the name of the last
+	number int64                 // in the order in which they began
 }
 
 // auditLog is op.log of a loss of the audit log.
@@ -65,8 +71,6 @@ func (w *writer) submit(o *op) {
 func (w *writer) enqueue(o *op) {
 	switch {
 	case !w.closed:
-		w.submitted++
-		o.number = w.submitted
 		w.queue = append(w.queue, o)
 		w.waiters += o.waiting()
 		w.signal()
@@ -105,7 +109,7 @@ func (w *writer) keepAudit(a schema.Audit) {
 func (w *writer) lose(log string, tell func(count int64) *op) {
 	o := w.lost[log]
 	if o == nil {
-		l := new(loss)
+		l := &loss{number: w.nextNumber()}
 		o = &op{loss: l, log: log, join: func(r *run, at *result) { l.tell(l.count).join(r, at) }}
 		w.lost[log] = o
 		w.enqueue(o)
@@ -127,13 +131,20 @@ func (w *writer) present(p schema.Presence) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if o := w.presence[p.DeviceID]; o != nil {
-		*o.presence = lastWord(*o.presence, p)
+		o.presence.Presence = lastWord(o.presence.Presence, p)
 		return
 	}
-	o := presenceOp(&p)
-	o.presence = &p
+	said := &word{p, w.nextNumber()}
+	o := presenceOp(&said.Presence)
+	o.presence = said
 	w.presence[p.DeviceID] = o
 	w.enqueue(o)
+}
+
+// nextNumber is under the lock.
+func (w *writer) nextNumber() int64 {
+	w.numbers++
+	return w.numbers
 }
 
 // lastWord is what holds of two words on a device, the second of which was said later.
@@ -303,11 +314,11 @@ func (w *writer) holdPresence(o *op) bool {
 		w.presence[p.DeviceID] = o
 		return true
 	}
-	if other.number < o.number {
-		*other.presence = lastWord(*other.presence, *p)
-	} else {
-		*other.presence = lastWord(*p, *other.presence)
+	first, last := p, other.presence
+	if last.number < first.number {
+		first, last = last, first
 	}
+	other.presence.Presence = lastWord(first.Presence, last.Presence)
 	return false
 }
 
@@ -319,7 +330,7 @@ func (w *writer) holdLoss(o *op) bool {
 		return true
 	}
 	other.loss.count += o.loss.count
-	if other.number < o.number {
+	if other.loss.number < o.loss.number {
 		other.loss.tell = o.loss.tell
 	}
 	return false

@@ -228,7 +228,7 @@ func TestHold_OnePerDevice(t *testing.T) {
 			hold(w, said(c.first, start), said(c.second, start+1))
 			left := append(w.again, w.queue...)
 			equal(t, name+": left", len(left), 2)
-			equal(t, fmt.Sprintf("%s: %v, %v", name, c.first, c.second), *left[0].presence, c.want)
+			equal(t, fmt.Sprintf("%s: %v, %v", name, c.first, c.second), left[0].presence.Presence, c.want)
 			var told result
 			left[1].join(new(run), &told)
 			equal(t, name+": lost", fmt.Sprint(string(told.events[0].Detail), told.events[0].Time-start), `{"count":2}1`)

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/edgetether/tether/schema"
@@ -193,23 +192,12 @@ func await[T any](ctx context.Context, s *Store, value *T, o *op) (T, error) {
 		err   error
 	}
 	answered := make(chan answer, 1)
-	var over atomic.Bool // answered, or left
-	o.done = func(err error) {
-		if over.CompareAndSwap(false, true) {
-			answered <- answer{*value, err}
-		} else if err == nil && o.unheard != nil {
-			s.writer.submit(o.unheard())
-		}
-	}
+	o.done = func(err error) { answered <- answer{*value, err} }
 	s.writer.submit(o)
 	select {
 	case a := <-answered:
 		return a.value, a.err
 	case <-ctx.Done():
-		if !over.CompareAndSwap(false, true) {
-			a := <-answered
-			return a.value, a.err
-		}
 		var zero T
 		return zero, unavailable(context.Cause(ctx))
 	}

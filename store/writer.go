@@ -38,18 +38,18 @@ type writer struct {
 	wake    chan struct{} // holds one token: something changed
 	stopped chan struct{}
 
-	mu        sync.Mutex
-	again     []*op // kept over a failed commit; older than the queue
-	queue     []*op
-	counted   int            // ops waiting with counts set
-	presence  map[string]*op // of those in the queue, by device
-	lost      map[string]*op // likewise, by log
-	submitted int64          // ops, in all
-	dropped   uint64         // events and samples, in all
-	written   time.Time      // the last commit, or the start
-	waiters   int            // ops waiting with done set
-	down      error          // why the last commit failed; nil: it did not
-	closed    bool
+	mu       sync.Mutex
+	again    []*op // kept over a failed commit; older than the queue
+	queue    []*op
+	counted  int            // ops waiting with counts set
+	presence map[string]*op // of those in the queue, by device
+	lost     map[string]*op // likewise, by log
+	numbers  int64          // of words and losses
+	dropped  uint64         // events and samples, in all
+	written  time.Time      // the last commit, or the start
+	waiters  int            // ops waiting with done set
+	down     error          // why the last commit failed; nil: it did not
+	closed   bool
 
 	// The writer's goroutine alone uses these.
 	closing  bool     // what fails now gets no further try

@@ -338,37 +338,3 @@ func TestOutward_TellsNothingOfTheInside(t *testing.T) {
 		equal(t, "nothing", outward(nil), nil)
 	})
 }
-
-// A claim whose caller left while it was being committed does not leave the
-// device online; one whose caller was told of it does.
-func TestClaim_CallerLeft(t *testing.T) {
-	each(t, func(t *testing.T) {
-		s := open(t, Options{})
-		addDevice(t, s, "1", "2")
-		ctx, leave := context.WithCancel(t.Context())
-		defer leave()
-		release := blocked(s)
-		left := make(chan error)
-		go func() {
-			_, err := s.Claim(ctx, claimOf("1", 1))
-			left <- err
-		}()
-		for s.Stats().Callers == 0 {
-			time.Sleep(time.Millisecond)
-		}
-		s.writer.submit(&op{apply: func(*tx) error { // after the claim, in the same transaction
-			leave()
-			wantKind(t, <-left, schema.StoreUnavailable, "")
-			return nil
-		}})
-		release()
-		claim(t, s, claimOf("2", 1))
-		flushed(t, s)
-		for id, want := range map[string]string{"1": "offline login_refused", "2": "online login"} {
-			d, err := s.Device(t.Context(), all, id)
-			must(t, err)
-			equal(t, "state of "+id, string(d.State)+" "+d.StateReason, want)
-		}
-		equal(t, "log", kinds(log(t, s, "1")), "update connect login disconnect ")
-	})
-}
