@@ -178,8 +178,8 @@ func libraryMessage(id uint64, name string, value []byte) []byte {
 	return append(b, '}')
 }
 
-// library is the JSON-RPC library's connection. It sees our calls on their way
-// out and the responses to them, one at a time; nothing else.
+// library is the JSON-RPC library's connection. It is told the ids of our calls,
+// and sees the responses to them, one at a time; nothing else.
 type library struct {
 	conn    *jsonrpc2.Conn
 	send    func([]byte) error
@@ -187,8 +187,6 @@ type library struct {
 	settled chan *jsonrpc2.Response
 	closed  chan struct{}
 	one     sync.Mutex // for one response on its way through
-	calling sync.Mutex // for one request, likewise
-	request []byte     // it
 }
 
 func newLibrary(send func([]byte) error) *library {
@@ -203,19 +201,17 @@ func newLibrary(send func([]byte) error) *library {
 	return l
 }
 
-// call has the library await the response to a request, and sends it. The library
-// would write each <, > and & in six bytes, beyond the limit that was kept.
+// call has the library await the response to a request, and then sends it. The library
+// itself would write each <, > and & in six bytes, beyond the limit that was kept.
 func (l *library) call(id uint64, method string, params []byte) error {
 	text, err := encodeRequest(id, method, params)
 	if err != nil {
 		return err
 	}
-	l.calling.Lock()
-	defer l.calling.Unlock()
-	l.request = text
-	_, err = l.conn.DispatchCall(context.Background(), method, nil, jsonrpc2.PickID(jsonrpc2.ID{Num: id}))
-	l.request = nil // it may be long, and a connection lasts
-	return err
+	if _, err = l.conn.DispatchCall(context.Background(), method, nil, jsonrpc2.PickID(jsonrpc2.ID{Num: id})); err != nil {
+		return err
+	}
+	return l.send(text)
 }
 
 // settle passes a response through the library, which frees its entry. It is
@@ -264,8 +260,8 @@ func (s libraryStream) ReadObject(v any) error {
 	}
 }
 
-// WriteObject queues the request that call has made, in place of the library's own; it never blocks.
-func (s libraryStream) WriteObject(any) error { return s.send(s.request) }
+// WriteObject drops the library's request: call sends its own.
+func (libraryStream) WriteObject(any) error { return nil }
 
 // Close ends the stream; the socket is the peer's.
 func (s libraryStream) Close() error {

@@ -22,8 +22,8 @@
 // as a message of the other side.
 //
 // A request goes straight from the guard to the Handler. The JSON-RPC library
-// (calls.go) carries our own calls and the responses to them. It is made at
-// the first call, since it costs two goroutines, and it sees only what the
+// (calls.go) matches responses with our own calls: it is told their ids. It is made
+// at the first call, since it costs two goroutines, and it sees only what the
 // guard has judged and written anew: numbers of calls that wait, names spelled
 // right. No type of either library is in the interface of this package.
 //

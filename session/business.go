@@ -91,7 +91,8 @@ const (
 
 // Drain takes no new orders, lets those in flight have their outcome, and
 // sends every device away with a time of its own to come back at. It returns
-// when the last session has ended, or ctx; what is left then, Close ends.
+// when the last session has ended and the store has taken the outcomes that it
+// could not take before, or when ctx ends; what is left then, Close ends.
 func (h *Hub) Drain(ctx context.Context) {
 	all := h.startDraining()
 	for i, s := range all {

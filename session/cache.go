@@ -1,6 +1,9 @@
 package session
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
 // cache remembers at least the gateCapacity keys used last, and at most twice
 // as many: when the young generation is full it becomes the old one, and what
@@ -52,4 +55,19 @@ func (c *cache[K, V]) keep(k K, v V) {
 		c.young = make(map[K]V)
 	}
 	c.young[k] = v
+}
+
+// notes are when each key's log last got a line: one a minute at most. The zero
+// value is ready.
+type notes[K comparable] struct{ cache[K, time.Time] }
+
+// due says whether k's log gets a line at now, and takes it that it does.
+func (n *notes[K]) due(k K, now time.Time) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if last, ok := n.find(k); ok && now.Sub(last) < noteEvery {
+		return false
+	}
+	n.keep(k, now)
+	return true
 }

@@ -63,7 +63,8 @@
 // are hashed at once, and how many wait for that. Their answers are dropped once
 // the session has ended. The hub's clerk is started by Run and ends with its
 // context, and so do the jobs: one goroutine each, and one for each of its
-// orders that is under way, at most max_parallel. Hub.Close waits for all of them.
+// orders that is under way, at most max_parallel. Hub.Close waits for all of them, and
+// has the clerk's outcomes handed to the store once more.
 //
 // # Storms
 //

@@ -45,8 +45,8 @@ type gate struct {
 	devices  cache[uint64, *rate.Limiter] // failures, by what the login named
 	firsts   cache[uint64, *rate.Limiter] // likewise, of sources that were new to it
 	sources  cache[netip.Prefix, *rate.Limiter]
-	known    cache[pair, bool]        // whether a source's last login at a device was right
-	noted    cache[uint64, time.Time] // when a device's log last got a refusal
+	known    cache[pair, bool] // whether a source's last login at a device was right
+	noted    notes[uint64]     // of refusals, likewise
 }
 
 // pair is a device, as a login named it, and a source.
@@ -211,11 +211,9 @@ func (g *gate) note(ctx context.Context, a *attempt, err error) bool {
 	if schema.KindOf(err) == schema.LoginFailed {
 		return a.deviceID != ""
 	}
-	last, ok := g.noted.get(a.device)
-	if ok && a.start.Sub(last) < noteEvery {
+	if !g.noted.due(a.device, a.start) {
 		return false
 	}
-	g.noted.put(a.device, a.start)
 	if a.deviceID == "" { // refused before its record was looked for
 		_, err := g.credential(ctx, a)
 		return err == nil && a.deviceID != ""

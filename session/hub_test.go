@@ -385,6 +385,31 @@ func TestF52_DrainInAnOutage(t *testing.T) {
 	}
 }
 
+// TestF52_LastRound: what the store could not take before the clerk ended is handed
+// to it once more at the end.
+func TestF52_LastRound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, l := bubble(t)
+		e := loggedIn(t, h, "1")
+		go func() {
+			_, _ = schema.Follow(context.Background(), h.GiveOrder(ask(blink("1", "o1"), schema.OrderTimeout)), schema.NewWaker())
+		}()
+		r := <-e.calls
+		l.setDown(true)
+		r.Reply(schema.OrderResult{Status: schema.ResultSuccess})
+		synctest.Wait()
+		if o := l.order("o1"); o.State != schema.OrderSent {
+			t.Errorf("%s in an outage", o.State)
+		}
+		l.setDown(false)
+		h.Close()
+		synctest.Wait()
+		if o := l.order("o1"); o.State != schema.OrderSucceeded {
+			t.Errorf("%s at the end", o.State)
+		}
+	})
+}
+
 type brokenOrders struct{ Orders }
 
 func (brokenOrders) BeginOrder(schema.Intent, func(error)) { panic("a bug") }

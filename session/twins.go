@@ -21,7 +21,7 @@ const (
 // from each other without end.
 type twins struct {
 	takeovers cache[string, *rate.Limiter]
-	noted     cache[string, time.Time]
+	noted     notes[string]
 }
 
 // took notes a takeover, and says whether the device's log gets a line: at most
@@ -31,11 +31,7 @@ func (t *twins) took(deviceID string, now time.Time) bool {
 	if l.AllowN(now, 1) {
 		return false
 	}
-	if last, ok := t.noted.get(deviceID); ok && now.Sub(last) < noteEvery {
-		return false
-	}
-	t.noted.put(deviceID, now)
-	return true
+	return t.noted.due(deviceID, now)
 }
 
 // twin is the line of a device that is two; address is where the newest is.
