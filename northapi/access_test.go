@@ -119,6 +119,47 @@ func TestT27_WaitingRequests(t *testing.T) {
 	})
 }
 
+// untaken is a reader who takes nothing before taken is closed.
+type untaken struct {
+	*httptest.ResponseRecorder
+	taken chan struct{}
+}
+
+func (u untaken) Write(p []byte) (int, error) {
+	<-u.taken
+	return u.ResponseRecorder.Write(p)
+}
+
+// TestT27_AnswersNotTaken: an answer that is not taken counts among its key's
+// requests until it is; a stream of events has a limit of its own.
+func TestT27_AnswersNotTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(c *northapi.Config) { c.KeyWaiting = 1 })
+		ask := func(r *http.Request) (taken, done chan struct{}) {
+			taken, done = make(chan struct{}), make(chan struct{})
+			go func() {
+				defer close(done)
+				w.handler.ServeHTTP(untaken{httptest.NewRecorder(), taken}, r)
+			}()
+			synctest.Wait()
+			return taken, done
+		}
+		ctx, leave := context.WithCancel(t.Context())
+		streamed, left := ask(w.request("viewer", get, "/events", "").WithContext(ctx))
+		w.do("viewer", get, "device_query/201", "").want(t, 200, "")
+		for _, path := range []string{"device_query/201", "/events?after=nonsense"} {
+			taken, done := ask(w.request("viewer", get, path, ""))
+			w.do("viewer", get, "device_query/201", "").want(t, 429, "too_many_waiting")
+			close(taken)
+			<-done
+			w.do("viewer", get, "device_query/201", "").want(t, 200, "")
+		}
+		leave()
+		close(streamed)
+		<-left
+	})
+}
+
 // TestT24_DeclaredProxies: whom a declared proxy asks for has a bucket of his
 // own, and what anybody else writes into the header changes nothing.
 func TestT24_DeclaredProxies(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/edgetether/tether/schema"
 )
@@ -73,6 +74,25 @@ func (a *api) authenticate(r *http.Request) (caller, error) {
 		err = a.failed(r)
 	}
 	return who, err
+}
+
+// keyCheck is how often what takes long, a stream or an import, asks if its key is
+// still good.
+const keyCheck = 500 * time.Millisecond
+
+// stillAdmits is authenticate for a caller that was let in before. Its error is why
+// it may not go on. While the store cannot be asked, it may: no revocation was stored
+// either.
+func (a *api) stillAdmits(who caller, r *http.Request) (caller, error) {
+	now, err := a.authenticate(r)
+	switch schema.KindOf(err) {
+	case schema.Unauthenticated, schema.Overloaded:
+		return caller{}, err
+	}
+	if err != nil {
+		return who, nil
+	}
+	return now, nil
 }
 
 // identify finds the caller, or schema.ErrKeyNotFound. A request that has both a

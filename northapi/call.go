@@ -182,11 +182,11 @@ func (c *call) over() (over bool) {
 
 // answer ends the request.
 func (c *call) answer(r *http.Request) {
-	if leave := c.leave; leave != nil {
-		if _, stream := c.rep.data.(*eventStream); stream { // which has a limit of its own
-			leave()
+	if c.leave != nil {
+		if c.err == nil && c.at.endpoint.apart {
+			c.leave()
 		} else {
-			defer leave() // an answer that is not taken counts as well
+			defer c.leave() // an answer that is not taken counts as well
 		}
 	}
 	if c.err != nil {

@@ -13,8 +13,6 @@ import (
 
 // Times and sizes of a stream.
 const (
-	// streamCheck is how often a stream asks if its key is still good.
-	streamCheck = 500 * time.Millisecond
 	// streamPace is the least time between two times that news wake a stream.
 	streamPace = 100 * time.Millisecond
 	// streamSilence is how long nothing is sent before a comment is.
@@ -169,7 +167,7 @@ func (s *eventStream) turn(ctx context.Context) error {
 // idle waits for news, but not longer than until the next check. Under load it
 // lets some of them gather.
 func (s *eventStream) idle(ctx context.Context, news <-chan struct{}) error {
-	left := streamCheck - time.Since(s.checked)
+	left := keyCheck - time.Since(s.checked)
 	if left <= 0 {
 		return nil
 	}
@@ -282,7 +280,7 @@ func (s *eventStream) read(ctx context.Context) (schema.EventRange, error) {
 
 // check is due now and then: whether the stream may go on.
 func (s *eventStream) check() error {
-	if time.Since(s.checked) < streamCheck {
+	if time.Since(s.checked) < keyCheck {
 		return nil
 	}
 	s.checked = time.Now()
@@ -292,23 +290,19 @@ func (s *eventStream) check() error {
 	if !s.behind.IsZero() && time.Since(s.behind) > streamPatience {
 		return s.drop(droppedSlow)
 	}
-	who, err := s.api.authenticate(s.request)
-	switch schema.KindOf(err) {
-	case schema.Unauthenticated, schema.Overloaded:
-		if s.who.session != "" {
-			return s.drop(droppedLogout)
-		}
-		return s.drop(droppedRevoked)
-	}
-	if err == nil {
+	who, err := s.api.stillAdmits(s.who, s.request)
+	switch {
+	case err == nil:
 		s.who = who
+		return nil
+	case s.who.session != "":
+		return s.drop(droppedLogout)
 	}
-	return nil // the store cannot be asked: it takes no revocation either
+	return s.drop(droppedRevoked)
 }
 
 // write sends a piece within its time, which a reader who reads keeps easily.
 func (s *eventStream) write(piece []byte) error {
-	_ = s.rc.SetWriteDeadline(time.Now().Add(schema.WriteTimeout)) // without a connection below, as in a test, nothing needs it
 	if _, err := s.w.Write(piece); err != nil {
 		return errGone
 	}

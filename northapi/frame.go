@@ -23,6 +23,9 @@ type endpoint struct {
 	// stream is for a body of any length, which is still read while the answer
 	// is written.
 	stream bool
+	// apart is that its answer has a limit of its own, and takes no place among the
+	// requests of its key.
+	apart bool
 }
 
 // reply is what an endpoint answers, if it is no error.
@@ -58,6 +61,12 @@ func query[Q any, P interface {
 // stream makes an endpoint that reads its body by itself.
 func stream(handle func(caller, *http.Request) (reply, error)) endpoint {
 	return endpoint{handle: handle, stream: true}
+}
+
+// apart makes an endpoint whose answer has a limit of its own.
+func apart(e endpoint) endpoint {
+	e.apart = true
+	return e
 }
 
 // command makes the endpoint of a POST, PUT or DELETE from its handler. The

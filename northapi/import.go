@@ -169,7 +169,7 @@ func (m *importing) settle(ctx context.Context) error {
 	if ctx.Err() != nil { // nobody would get the passwords
 		return errBodyCut
 	}
-	if err := m.admitted(); err != nil {
+	if err := m.checkKey(); err != nil {
 		return err
 	}
 	if m.dry {
@@ -196,19 +196,15 @@ func (m *importing) settle(ctx context.Context) error {
 	return err
 }
 
-// admitted is why who imports may not go on: a file may take hours, and a key that
-// is revoked is good for nothing from then on.
-func (m *importing) admitted() error {
-	if m.api.Now().Sub(m.checked) < streamCheck {
+// checkKey is due now and then: a file may take hours, and a key that is revoked is
+// good for nothing from then on.
+func (m *importing) checkKey() error {
+	if m.api.Now().Sub(m.checked) < keyCheck {
 		return nil
 	}
 	m.checked = m.api.Now()
-	_, err := m.api.authenticate(m.request)
-	switch schema.KindOf(err) {
-	case schema.Unauthenticated, schema.Overloaded:
-		return err
-	}
-	return nil // the store cannot be asked: it takes no revocation either
+	_, err := m.api.stillAdmits(m.who, m.request)
+	return err
 }
 
 // look finds what the good lines of the batch would meet, and changes nothing.

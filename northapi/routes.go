@@ -80,7 +80,7 @@ func (a *api) probes() []route {
 
 // streams are outside Base and need a key.
 func (a *api) streams() []route {
-	return []route{{get, "/events", viewer, query(a.events)}}
+	return []route{{get, "/events", viewer, apart(query(a.events))}}
 }
 
 // logins are for the pages of a browser.

@@ -100,7 +100,7 @@ func (t *tail) run(ctx context.Context, yield func(schema.Event, error) bool) er
 
 // final says whether coming back is of no use.
 func (t *tail) final(err error) bool {
-	if errors.Is(err, errEnough) || errors.Is(err, errNonsense) {
+	if errors.Is(err, errNonsense) {
 		return true
 	}
 	if _, later := comeBack(err); later {

@@ -256,10 +256,15 @@ func TestEvents_BackOff(t *testing.T) {
 }
 
 // TestEvents_SlowLoop: the loop's body may take longer than a connection may say
-// nothing, and may leave then.
+// nothing, also while nothing comes, and may leave then.
 func TestEvents_SlowLoop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newClient(t, client.Options{URL: "http://tether", Key: "tk_x", HTTP: newScript(stream(line(1) + line(2))).resume})
+		slow := func(w http.ResponseWriter, r *http.Request) {
+			stream(line(1))(w, r)
+			time.Sleep(70 * time.Second)
+			_, _ = io.WriteString(w, line(2))
+		}
+		c := newClient(t, client.Options{URL: "http://tether", Key: "tk_x", HTTP: newScript(slow).resume})
 		read := 0
 		for _, err := range c.Events(t.Context(), client.EventQuery{OnLost: func(err error, _ time.Duration) { t.Error(err) }}) {
 			if err != nil {
