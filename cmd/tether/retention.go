@@ -25,9 +25,6 @@ type age time.Duration
 
 const day = 24 * time.Hour
 
-// whatever is the age of what goes as soon as it is found.
-const whatever age = 1
-
 // maxDays are what a time.Duration can hold.
 const maxDays = 100_000
 
@@ -67,13 +64,20 @@ type aging struct {
 }
 
 func newRetention(keep ages, st *store.Store, log *slog.Logger) *retention {
-	return &retention{log: log, kinds: []aging{
+	r := &retention{log: log}
+	for _, k := range []aging{
 		{"events", keep.events, st.RemoveEvents},
 		{"history", keep.history, st.RemoveSamples},
 		{"orders", keep.orders, st.RemoveOrders},
 		{"audit", keep.audit, st.RemoveAudit},
-		{"history_of_deleted", whatever, func(ctx context.Context, _ int64) (int64, error) { return st.RemoveDeleted(ctx) }},
-	}}
+	} {
+		if k.keep > 0 {
+			r.kinds = append(r.kinds, k)
+		}
+	}
+	deleted := func(ctx context.Context, _ int64) (int64, error) { return st.RemoveDeleted(ctx) } // whatever its age
+	r.kinds = append(r.kinds, aging{name: "history_of_deleted", remove: deleted})
+	return r
 }
 
 // run sweeps at once and then at each interval, until ctx ends.
@@ -109,9 +113,6 @@ func (r *retention) sweep(ctx context.Context) {
 
 // sweep removes all of a kind that is due, batch by batch.
 func (k aging) sweep(ctx context.Context, now time.Time) (total int64, err error) {
-	if k.keep == 0 {
-		return 0, nil
-	}
 	before := now.Add(-time.Duration(k.keep)).UnixMilli()
 	for {
 		began := time.Now()

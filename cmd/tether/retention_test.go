@@ -56,9 +56,26 @@ func TestServe_KeepOrdersLimit(t *testing.T) {
 	}
 }
 
+// TestRetention_KeptForEver: a kind that is kept for ever is not asked for.
+func TestRetention_KeptForEver(t *testing.T) {
+	for keep, want := range map[ages]string{
+		{}:                            "history_of_deleted ",
+		{events: 1, orders: 1}:        "events orders history_of_deleted ",
+		{history: age(day), audit: 1}: "history audit history_of_deleted ",
+		{events: 1, history: 1, orders: 1, audit: 1}: "events history orders audit history_of_deleted ",
+	} {
+		got := ""
+		for _, k := range newRetention(keep, nil, slog.New(slog.DiscardHandler)).kinds {
+			got += k.name + " "
+		}
+		if got != want {
+			t.Errorf("%v: %s", keep, got)
+		}
+	}
+}
+
 // TestRetention_LeavesTimeToOthers: between two batches there is a pause as
-// long as the batch took, and a kind that fails or is kept for ever leaves the
-// others alone.
+// long as the batch took, and a kind that fails leaves the others alone.
 func TestRetention_LeavesTimeToOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began, told := time.Now(), ""
@@ -77,7 +94,6 @@ func TestRetention_LeavesTimeToOthers(t *testing.T) {
 		var log bytes.Buffer
 		r := retention{log: slog.New(slog.NewJSONHandler(&log, nil)), kinds: []aging{
 			{"a", age(time.Hour), batches("a", time.Second, 500, 20, 0)},
-			{"b", 0, batches("b", 0)},
 			{"c", age(day), batches("c", 0, 7)},
 		}}
 		r.sweep(t.Context())
@@ -93,7 +109,7 @@ func TestRetention_LeavesTimeToOthers(t *testing.T) {
 			lines = append(lines, line)
 		}
 		if len(lines) != 2 || lines[0]["error"] != "no more" || lines[0]["kind"] != "c" ||
-			lines[1]["a"] != 520.0 || lines[1]["b"] != 0.0 || lines[1]["c"] != 7.0 {
+			lines[1]["a"] != 520.0 || lines[1]["c"] != 7.0 {
 			t.Errorf("logged %v", lines)
 		}
 	})
