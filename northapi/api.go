@@ -53,7 +53,8 @@ type Config struct {
 	// is for loopback addresses alone, which its giver has to see to.
 	AuthOff bool
 	// KeyRate is how many requests a second one key may make, and twice as many
-	// at once; KeyWaiting how many of them may wait for their answer at once. 0 is no limit.
+	// at once; KeyWaiting how many of them may wait at once for their answer, or for it to
+	// be taken, streams of events apart. 0 is no limit.
 	KeyRate    float64
 	KeyWaiting int
 	// SessionIdle and SessionLifetime end a log-in that is not used, and one that

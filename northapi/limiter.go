@@ -25,8 +25,8 @@ func newFailureLimiter() *limiter[netip.Prefix] {
 // them may end at any time.
 const waitingRetry = time.Second
 
-// keyLimits hold a key to its share: requests a second, and requests that wait for
-// their answer at once. Zero is no limit.
+// keyLimits hold a key to its share: requests a second, and requests that wait at
+// once for their answer, or for it to be taken. Zero is no limit.
 type keyLimits struct {
 	rate *limiter[string] // nil: none
 	most int

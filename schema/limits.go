@@ -15,6 +15,8 @@ const (
 	MaxCustom       = 8 << 10  // bytes of StatusInfo.Custom
 	MaxUnsettled    = 64       // order ids in a login result
 	MaxQueued       = 16       // orders that wait for a device
+	MaxUploads      = 16       // attempts at one log upload
+	MaxUploadPath   = 4 << 10  // bytes of what the device calls the file
 	MaxOnceKey      = 255      // bytes of an Idempotency-Key
 	MaxBody         = 1 << 20  // bytes of an HTTP body
 	MaxImportLine   = 64 << 10 // bytes of a line of device_import
@@ -26,7 +28,7 @@ const (
 	MaxWaiting  = 128 << 20 // for all together, beyond which each has LeastOutbox
 
 	KeyRate       = 1000 // requests a second of one API key, and twice that at once
-	KeyWaiting    = 5000 // requests of one API key that wait for their answer
+	KeyWaiting    = 5000 // requests of one API key that wait for their answer, or for it to be taken; streams of events have limits of their own
 	MaxKeySession = 16   // log-ins of one API key
 
 	MaxChecks = 32              // logins that wait for the check of a password that a person chose

@@ -106,6 +106,7 @@ func TestOpenRPCTables(t *testing.T) {
 		"message": MaxMessage, "login_message": MaxLoginMessage, "batch": MaxBatch, "fragments": MaxFragments,
 		"depth": MaxDepth, "number": MaxNumber, "malformed": MaxMalformed, "message_rate": MessageRate,
 		"message_burst": MessageBurst, "custom": MaxCustom, "order_params": MaxParams, "unsettled_orders": MaxUnsettled,
+		"upload_attempts": MaxUploads, "upload_path": MaxUploadPath,
 	}
 	times := map[string]time.Duration{
 		"login": LoginTimeout, "message": MessageTimeout, "first_due": FirstDue, "next_due": NextDue, "order": OrderTimeout,

@@ -11,7 +11,7 @@
 //
 // An upload is in one of three conditions. Open: a handle is held; a newer
 // open takes over from it, so that a device whose link vanished does not wait
-// for its own ghost, a few times. Broken: the link was cut, the file grew over its cap or
+// for its own ghost; an order has sixteen attempts in all. Broken: the link was cut, the file grew over its cap or
 // the disk had no room; the temporary file is gone and the device may begin
 // anew. Whole: the handle was closed by the client; the file cannot be opened
 // again. Complete, called when the device says that it is done, compares size

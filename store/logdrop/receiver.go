@@ -60,8 +60,8 @@ var defaultLimits = limits{
 	handshakes:  128,
 	perAddress:  16,
 	connections: 256,
-	attempts:    16,
-	path:        4 << 10,
+	attempts:    schema.MaxUploads,
+	path:        schema.MaxUploadPath,
 }
 
 // Receiver is one SFTP server for device logs.
