@@ -70,7 +70,8 @@
 //
 // A connection comes in by the door (door.go): as many at a time as there are
 // processors, none while two batches of claims wait for the store, and at a rate in
-// a flood of logins that fail, of which the gate tells (gate.go). What waits to be
+// a flood of logins that fail, of which the gate tells (gate.go); who has left
+// meanwhile costs no session. What waits to be
 // written to all devices shares one room (rpc.Room).
 //
 // # Counting

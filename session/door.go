@@ -46,11 +46,12 @@ func newDoor(turns int) *door {
 	return d
 }
 
-// enter waits for a turn, which leave ends. Who has left meanwhile is let in as well.
-func (d *door) enter(ctx context.Context) {
-	d.waiting.Add(1)
-	d.turns <- struct{}{}
-	d.waiting.Add(-1)
+// enter waits for a turn, which leave ends. It is false, and the turn was not taken,
+// if who comes has left meanwhile.
+func (d *door) enter(ctx context.Context) bool {
+	if !d.turn(ctx) {
+		return false
+	}
 	if d.flooded() {
 		_ = d.slow.Wait(ctx)
 	}
@@ -58,6 +59,22 @@ func (d *door) enter(ctx context.Context) {
 	defer d.mu.Unlock()
 	for d.claims >= maxClaims && !d.closed.Load() {
 		d.fewer.Wait()
+	}
+	if ctx.Err() != nil {
+		d.leave()
+		return false
+	}
+	return true
+}
+
+func (d *door) turn(ctx context.Context) bool {
+	d.waiting.Add(1)
+	defer d.waiting.Add(-1)
+	select {
+	case d.turns <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 

@@ -1,7 +1,9 @@
 package session
 
 import (
+	"context"
 	"fmt"
+	"net/http/httptest"
 	"net/netip"
 	"runtime"
 	"sync"
@@ -95,6 +97,50 @@ func TestF21_Door(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestF21_LeftAtTheDoor: who leaves while he waits, for whatever, is not let in and
+// has no turn.
+func TestF21_LeftAtTheDoor(t *testing.T) {
+	for name, keep := range map[string]func(*door){
+		"for a turn": func(d *door) { d.turns <- struct{}{} },
+		"in a flood": func(d *door) {
+			for range schema.FloodFailing + 1 {
+				d.failed()
+			}
+			d.slow.AllowN(time.Now(), 1)
+		},
+		"for the store": func(d *door) {
+			for range maxClaims {
+				d.beginClaim()
+			}
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			d := newDoor(1)
+			keep(d)
+			held := len(d.turns)
+			ctx, leave := context.WithCancel(t.Context())
+			in := make(chan bool, 1)
+			go func() { in <- d.enter(ctx) }()
+			synctest.Wait()
+			leave()
+			synctest.Wait()
+			d.close() // the store takes no more
+			if <-in || len(d.turns) != held || d.waiting.Load() != 0 {
+				t.Errorf("%s: he is in; %d turns are taken", name, len(d.turns))
+			}
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		h, _ := bubble(t)
+		ctx, leave := context.WithCancel(t.Context())
+		leave()
+		answer := httptest.NewRecorder()
+		if h.ServeHTTP(answer, httptest.NewRequestWithContext(ctx, "GET", "/ws", nil)); answer.Body.Len() > 0 {
+			t.Errorf("a request that was left is answered: %s", answer.Body)
+		}
+	})
 }
 
 // TestF21_GateTellsTheDoor: logins that fail, that are held back for it, and that

@@ -137,7 +137,9 @@ var notInBatch = []string{schema.MethodLogin, schema.MethodDiscover}
 // ServeHTTP upgrades a device's connection and starts its session. It returns
 // at once: the handler's goroutine and its stack are not kept.
 func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	h.door.enter(r.Context())
+	if !h.door.enter(r.Context()) {
+		return
+	}
 	defer h.door.leave()
 	c := h.meter.cell()
 	o := rpc.Options{

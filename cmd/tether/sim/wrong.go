@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/gorilla/websocket"
 
@@ -14,6 +15,13 @@ import (
 // wrongAtOnce is how many logins with a wrong secret are under way at once: the
 // service takes a second to refuse one.
 func (f Faults) wrongAtOnce() int { return int(min(2*f.WrongLogins+50, 8192)) }
+
+// wrongPatience is how long each of them waits for its answer: so long that there is
+// room for the next. A flood does not wait for a service that takes its time.
+func (f Faults) wrongPatience() time.Duration {
+	share := 0.9 * float64(f.wrongAtOnce()) / f.WrongLogins
+	return min(time.Duration(share*float64(time.Second)), 2*dialTimeout)
+}
 
 // guessLogins logs in as devices of the fleet with wrong secrets, of both kinds,
 // from addresses that no device has, until ctx ends.
@@ -35,15 +43,24 @@ func (f *fleet) guessLogins(ctx context.Context) {
 				<-room
 			})
 		default:
-			f.stats.wrong.add("not tried: the answers take too long")
+			f.stats.wrong.add("not tried: the simulator is late")
 		}
 	})
 }
 
 // guess is one such login; it says what became of it.
 func (f *fleet) guess(ctx context.Context, n int) string {
-	ctx, cancel := context.WithTimeout(ctx, 2*dialTimeout)
-	defer cancel()
+	ctx, leave := context.WithCancel(ctx)
+	defer leave()
+	defer time.AfterFunc(f.options.Faults.wrongPatience(), leave).Stop()
+	answer := f.guessOnce(ctx, n)
+	if ctx.Err() != nil && answer != wrongAccepted {
+		return "left without an answer"
+	}
+	return answer
+}
+
+func (f *fleet) guessOnce(ctx context.Context, n int) string {
 	dialer := websocket.Dialer{
 		ReadBufferSize: readBuffer, WriteBufferSize: writeBuffer, WriteBufferPool: &writeBuffers,
 		NetDialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
