@@ -50,11 +50,11 @@ func (f *fleet) guessLogins(ctx context.Context) {
 
 // guess is one such login; it says what became of it.
 func (f *fleet) guess(ctx context.Context, n int) string {
-	ctx, leave := context.WithCancel(ctx)
-	defer leave()
-	defer time.AfterFunc(f.options.Faults.wrongPatience(), leave).Stop()
+	leaves := time.Now().Add(f.options.Faults.wrongPatience())
+	ctx, cancel := context.WithDeadline(ctx, leaves)
+	defer cancel()
 	answer := f.guessOnce(ctx, n)
-	if ctx.Err() != nil && answer != wrongAccepted {
+	if !time.Now().Before(leaves) && answer != wrongAccepted {
 		return "left without an answer"
 	}
 	return answer
