@@ -23,7 +23,7 @@ const (
 	gcBusy  = 120
 	gcAfter = 30 * time.Second // of calm, and of the start
 	gcLook  = 5 * time.Second
-	gcShare = 0.1 // of the processors' time: more than that is no calm
+	gcShare = 0.05 // of the processors' time: more than that, at gcCalm, is no calm
 )
 
 // ballastSize counts as memory in use, and is never touched, so that no page of it
@@ -84,7 +84,11 @@ func newPace(now time.Time, database string) *pace {
 // look says whether it is calm now; spent is the time that collecting has taken.
 func (p *pace) look(now time.Time, spent time.Duration) (calm bool) {
 	all := now.Sub(p.at) * time.Duration(processors)
-	if float64(spent-p.spent) > gcShare*float64(all) {
+	most := gcShare
+	if p.collects && !p.calm { // at gcCalm it would be as much more
+		most *= float64(gcCalm) / gcBusy
+	}
+	if float64(spent-p.spent) > most*float64(all) {
 		p.busy, p.calm = now, false
 	} else if now.Sub(p.busy) >= gcAfter {
 		p.calm = true

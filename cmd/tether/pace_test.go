@@ -10,12 +10,13 @@ import (
 )
 
 // TestPace: garbage is collected soon in calm, and late at the start, in a storm,
-// and for a while after it.
+// and for a while after it: while to collect soon would take as long as in the storm.
 func TestPace(t *testing.T) {
 	now, spent := time.Now(), time.Second
 	p := newPace(now, "sqlite:x.db")
 	p.spent = spent
 	all := gcLook * time.Duration(processors)
+	const late = gcShare * gcCalm / gcBusy // what is as much where garbage is collected late
 	for i, c := range []struct {
 		share float64
 		looks int  // of gcLook each
@@ -23,6 +24,7 @@ func TestPace(t *testing.T) {
 	}{
 		{0, 5, false}, {0, 1, true}, {gcShare * 0.9, 10, true},
 		{gcShare * 1.1, 1, false}, {0, 5, false}, {gcShare * 1.1, 1, false}, {0, 5, false}, {0, 1, true},
+		{gcShare * 1.1, 1, false}, {late * 1.1, 10, false}, {late * 0.9, 5, false}, {late * 0.9, 1, true},
 	} {
 		got := false
 		for range c.looks {
