@@ -38,13 +38,15 @@ func quickly(raw []byte, e *envelope) bool {
 
 // next goes to what follows white space, and returns it; 0 is the end.
 func (q *quick) next() byte {
-	for ; q.i < len(q.raw); q.i++ {
-		switch c := q.raw[q.i]; c {
+	for i := q.i; i < len(q.raw); i++ {
+		switch c := q.raw[i]; c {
 		case ' ', '\t', '\n', '\r':
 		default:
+			q.i = i
 			return c
 		}
 	}
+	q.i = len(q.raw)
 	return 0
 }
 
@@ -138,18 +140,27 @@ func (q *quick) array(depth int) bool {
 
 // text reads a string and returns what is between its quotes; nil: it is unusual.
 func (q *quick) text() []byte {
-	q.i++
-	for start := q.i; q.i < len(q.raw); q.i++ {
-		switch c := q.raw[q.i]; {
+	start := q.i + 1
+	for i := start; i < len(q.raw); i++ {
+		switch c := q.raw[i]; {
+		case unescaped[c]:
 		case c == '"':
-			q.i++
-			return q.raw[start : q.i-1]
-		case c < ' ' || c == '\\' || c >= 0x7F:
+			q.i = i + 1
+			return q.raw[start:i]
+		default:
 			return nil
 		}
 	}
 	return nil
 }
+
+// unescaped are the characters of a string that stand for themselves.
+var unescaped = func() (p [256]bool) {
+	for c := ' '; c < 0x7F; c++ {
+		p[c] = c != '"' && c != '\\'
+	}
+	return p
+}()
 
 // number reads a number. What may not follow one is found by who looks at what does.
 func (q *quick) number() bool {
