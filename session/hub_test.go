@@ -161,6 +161,11 @@ func bubble(t *testing.T, change ...func(*Config)) (*Hub, *ledger) {
 	return h, l
 }
 
+// give has an order given to its end, whatever that is.
+func give(h *Hub, device, id string) {
+	_, _ = schema.Follow(context.Background(), h.GiveOrder(ask(blink(device, id), schema.OrderTimeout)), schema.NewWaker())
+}
+
 // end is a device's end of a connection.
 type end struct {
 	t      *testing.T
@@ -366,9 +371,7 @@ func TestF52_DrainInAnOutage(t *testing.T) {
 			defer stop()
 			go h.Run(run)
 			e := loggedIn(t, h, "1")
-			go func() {
-				_, _ = schema.Follow(context.Background(), h.GiveOrder(ask(blink("1", "o1"), schema.OrderTimeout)), schema.NewWaker())
-			}()
+			go give(h, "1", "o1")
 			r := <-e.calls
 			l.setDown(true)
 			time.AfterFunc(5*time.Second, func() { l.setDown(false) })
@@ -391,9 +394,7 @@ func TestF52_LastRound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, l := bubble(t)
 		e := loggedIn(t, h, "1")
-		go func() {
-			_, _ = schema.Follow(context.Background(), h.GiveOrder(ask(blink("1", "o1"), schema.OrderTimeout)), schema.NewWaker())
-		}()
+		go give(h, "1", "o1")
 		r := <-e.calls
 		l.setDown(true)
 		r.Reply(schema.OrderResult{Status: schema.ResultSuccess})
@@ -526,9 +527,7 @@ func TestF52_Drain(t *testing.T) {
 		for i := range 20 {
 			idle = append(idle, loggedIn(t, h, fmt.Sprint(i+1)))
 		}
-		go func() {
-			_, _ = schema.Follow(context.Background(), h.GiveOrder(ask(blink("0", "o1"), schema.OrderTimeout)), schema.NewWaker())
-		}()
+		go give(h, "0", "o1")
 		r := <-busy.calls
 		drained := make(chan struct{})
 		go func() { h.Drain(t.Context()); close(drained) }()

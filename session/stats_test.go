@@ -1,7 +1,6 @@
 package session
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -126,9 +125,6 @@ func TestStats_Orders(t *testing.T) {
 				}
 			}
 		}()
-		give := func(id, device string) {
-			_, _ = schema.Follow(context.Background(), h.GiveOrder(ask(blink(device, id), schema.OrderTimeout)), schema.NewWaker())
-		}
 		var alive atomic.Bool
 		alive.Store(true)
 		go func() { // signs of life
@@ -137,18 +133,18 @@ func TestStats_Orders(t *testing.T) {
 				time.Sleep(5 * time.Second)
 			}
 		}()
-		give("good", "a")
-		give("bad", "a")
-		go give("late", "a")
+		give(h, "a", "good")
+		give(h, "a", "bad")
+		go give(h, "a", "late")
 		time.Sleep(time.Second / 2)
 		if n := h.Stats().OrdersInFlight; n != 1 {
 			t.Errorf("%d orders in flight", n)
 		}
-		give("second", "a")
-		give("nobody", "nobody")
+		give(h, "a", "second")
+		give(h, "nobody", "nobody")
 		time.Sleep(2 * schema.OrderTimeout)
 		l.down.Store(true)
-		give("unstored", "a")
+		give(h, "a", "unstored")
 		close(a.calls)
 		alive.Store(false)
 		time.Sleep(5 * time.Second)
