@@ -25,11 +25,12 @@ type claimable struct {
 // Claim makes c.Epoch the owner of the device. In one transaction it writes
 // the older session's disconnect if that is outstanding, then connect and
 // login, keeps the token as the newest of two, and marks the restarts that
-// c.BootID proves. Should it be committed though it was not reported to be, the
-// device becomes offline again: its login was refused.
+// c.BootID proves. It is left out if ctx ends before its turn, and waits for its
+// answer otherwise. Should a commit that was in doubt turn out to have claimed the
+// device, it becomes offline again: its login was refused.
 func (s *Store) Claim(ctx context.Context, c schema.Claim) (schema.Claimed, error) {
 	claimed := new(schema.Claimed)
-	a, err := await(ctx, s, claimed, claimOp(ctx, c, claimed))
+	a, err := await(context.WithoutCancel(ctx), s, claimed, claimOp(ctx, c, claimed))
 	if err == nil && a.Waiting != nil {
 		a.Waiting = s.firstOrder(ctx, c)
 	}

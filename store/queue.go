@@ -23,8 +23,8 @@ type op struct {
 	presence *word
 	// loss is set for the word on what was dropped: while it waits, it counts on.
 	loss *loss
-	// unheard makes what has to follow if o took effect and who waited could not be
-	// told of it.
+	// unheard makes what has to follow if o took effect though its commit was in
+	// doubt, and who waited was told that it had failed.
 	unheard func() *op
 }
 

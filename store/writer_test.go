@@ -338,3 +338,40 @@ func TestOutward_TellsNothingOfTheInside(t *testing.T) {
 		equal(t, "nothing", outward(nil), nil)
 	})
 }
+
+// A caller that leaves while its claim is committed waits for the answer: nobody else
+// would make the device offline again. One that left before its turn changes nothing.
+func TestClaim_CallerLeft(t *testing.T) {
+	each(t, func(t *testing.T) {
+		s := open(t, Options{})
+		addDevice(t, s, "1")
+		ctx, leave := context.WithCancel(t.Context())
+		defer leave()
+		release := blocked(s)
+		claimed := make(chan error, 1)
+		go func() {
+			_, err := s.Claim(ctx, claimOf("1", 1))
+			claimed <- err
+		}()
+		for s.Stats().Callers == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		s.writer.submit(&op{apply: func(*tx) error { // after the claim, in the same transaction
+			leave()
+			select {
+			case err := <-claimed:
+				t.Error("it was not waited for: ", err)
+				claimed <- nil
+			case <-time.After(20 * time.Millisecond):
+			}
+			return nil
+		}})
+		release()
+		must(t, <-claimed)
+		_, err := s.Claim(ctx, claimOf("1", 2))
+		wantKind(t, err, schema.Overloaded, "abandoned")
+		d, err := s.Device(t.Context(), all, "1")
+		must(t, err)
+		equal(t, "state", string(d.State)+" "+d.StateReason, "online login")
+	})
+}
