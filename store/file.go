@@ -160,11 +160,24 @@ func syncFolder(name string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
+// maxLinks is how many links a path may lead through, as in Linux.
+const maxLinks = 40
+
 // RealPath is the file that a path leads to, through links; it may not be there
 // yet. SQLite keeps its write-ahead log beside that one.
 func RealPath(path string) string {
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		return real
+	for range maxLinks {
+		if real, err := filepath.EvalSymlinks(path); err == nil {
+			return real
+		}
+		to, err := os.Readlink(path) // which leads nowhere yet
+		if err != nil {
+			return path
+		}
+		if !filepath.IsAbs(to) {
+			to = filepath.Join(filepath.Dir(path), to)
+		}
+		path = to
 	}
 	return path
 }

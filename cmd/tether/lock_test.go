@@ -43,7 +43,11 @@ func TestSecondServer_Link(t *testing.T) {
 	if err := errors.Join(os.WriteFile(path, nil, 0o600), os.Symlink(path, link)); err != nil {
 		t.Fatal(err)
 	}
-	for _, names := range [][2]string{{path, link}, {link, path}} {
+	chain, later := filepath.Join(dir, "chain.db"), filepath.Join(dir, "later.db") // that is not there yet
+	if err := errors.Join(os.Symlink(chain, link+"2"), os.Symlink("later.db", chain)); err != nil {
+		t.Fatal(err)
+	}
+	for _, names := range [][2]string{{path, link}, {link, path}, {link + "2", later}, {later, link + "2"}} {
 		l, err := lockDatabase("sqlite:" + names[0])
 		if err != nil {
 			t.Fatal(err)
