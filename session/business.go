@@ -92,7 +92,8 @@ const (
 // Drain takes no new orders, lets those in flight have their outcome, and
 // sends every device away with a time of its own to come back at. It returns
 // when the last session has ended and the store has taken the outcomes that it
-// could not take before, or when ctx ends; what is left then, Close ends.
+// could not take before, which Run hands to it, or when ctx ends; what is left
+// then, Close ends.
 func (h *Hub) Drain(ctx context.Context) {
 	all := h.startDraining()
 	for i, s := range all {
@@ -101,7 +102,7 @@ func (h *Hub) Drain(ctx context.Context) {
 	}
 	select {
 	case <-h.empty:
-		h.clerk.rest(ctx) // an order that was in flight may have its outcome there
+		h.clerk.emptied(ctx) // an order that was in flight may have its outcome there
 	case <-ctx.Done():
 	}
 }
@@ -133,8 +134,8 @@ func (h *Hub) snapshot() []*Session {
 	return all
 }
 
-// Close ends all sessions and waits for every goroutine of the hub. The store
-// must be open until it has returned.
+// Close ends all sessions and waits for every goroutine of the hub but Run's. The
+// store must be open until it has returned.
 func (h *Hub) Close() {
 	h.startDraining()
 	h.mu.Lock()
@@ -146,5 +147,5 @@ func (h *Hub) Close() {
 		s.stop(stopRequest{code: schema.CloseRestart, reason: "drain", text: retryText(comeBack())})
 	}
 	h.wg.Wait()
-	h.clerk.round(func(schema.Order) {}) // for the last time; the store commits it before it closes
+	h.clerk.round(func(schema.Order) {}) // once more; the store commits it before it closes
 }

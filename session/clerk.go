@@ -73,11 +73,11 @@ func (c *clerk) retry(k kept) {
 	}
 }
 
-// waiting is how many outcomes are kept.
+// waiting is how many outcomes the store has yet to take.
 func (c *clerk) waiting() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return uint64(len(c.pending))
+	return uint64(len(c.pending) + c.trying)
 }
 
 func (c *clerk) take() []kept {
@@ -94,23 +94,17 @@ func (c *clerk) tried() {
 	c.trying--
 }
 
-// rest waits until nothing is kept any more, or ctx ends.
-func (c *clerk) rest(ctx context.Context) {
+// emptied waits until the store has taken all, or ctx ends.
+func (c *clerk) emptied(ctx context.Context) {
 	look := time.NewTicker(clerkEvery / 10)
 	defer look.Stop()
-	for c.busy() {
+	for c.waiting() > 0 {
 		select {
 		case <-look.C:
 		case <-ctx.Done():
 			return
 		}
 	}
-}
-
-func (c *clerk) busy() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.pending)+c.trying > 0
 }
 
 // round submits once more what could not be stored. An order that waits again

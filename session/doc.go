@@ -63,16 +63,16 @@
 // are hashed at once, and how many wait for that. Their answers are dropped once
 // the session has ended. The hub's clerk is started by Run and ends with its
 // context, and so do the jobs: one goroutine each, and one for each of its
-// orders that is under way, at most max_parallel. Hub.Close waits for all of them, and
-// has the clerk's outcomes handed to the store once more.
+// orders that is under way, at most max_parallel: Run waits for those. Hub.Close waits
+// for all others, and has the clerk's outcomes handed to the store once more.
 //
 // # Storms
 //
 // A connection comes in by the door (door.go): as many at a time as there are
 // processors, none while two batches of claims wait for the store, and at a rate in
 // a flood of logins that fail, of which the gate tells (gate.go); who has left
-// meanwhile costs no session. What waits to be
-// written to all devices shares one room (rpc.Room).
+// meanwhile costs no session. What waits to be written to all devices shares one
+// room (rpc.Room).
 //
 // # Counting
 //

@@ -46,8 +46,8 @@ func newDoor(turns int) *door {
 	return d
 }
 
-// enter waits for a turn, which leave ends. It is false, and the turn was not taken,
-// if who comes has left meanwhile.
+// enter waits for a turn, which leave ends. It is false, and no turn is
+// held, if who comes has left meanwhile.
 func (d *door) enter(ctx context.Context) bool {
 	if !d.turn(ctx) {
 		return false

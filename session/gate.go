@@ -46,7 +46,7 @@ type gate struct {
 	firsts   cache[uint64, *rate.Limiter] // likewise, of sources that were new to it
 	sources  cache[netip.Prefix, *rate.Limiter]
 	known    cache[pair, bool] // whether a source's last login at a device was right
-	noted    notes[uint64]     // of refusals, likewise
+	noted    notes[uint64]     // of refusals, by what the login named
 }
 
 // pair is a device, as a login named it, and a source.

@@ -61,7 +61,7 @@ func (g *giving) Result() (*schema.Order, error) { return g.record, g.err }
 func (g *giving) end(record *schema.Order, err error) {
 	g.record, g.err, g.look = record, err, nil
 	g.release()
-	if g.counted {
+	if g.counted && g.sent == nil { // what was sent is not refused any more
 		g.hub.meter.refused(record, err)
 	}
 }
@@ -140,7 +140,6 @@ func (g *giving) lookAtTicket(ctx context.Context) {
 	}
 	select {
 	case s := <-g.ticket.settled:
-		g.counted = g.counted && g.sent == nil // what was sent is not refused any more
 		g.settled(ctx, s.order, s.err)
 		return
 	default:
