@@ -56,7 +56,7 @@ func (l *keyLimits) enter(key string, now time.Time) (leave func(), err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.most > 0 && l.waiting[key] >= l.most {
-		limited := schema.Errorf(schema.Overloaded, "too_many_waiting", "Authorization: %d requests of the key wait for their answer", l.most)
+		limited := schema.Errorf(schema.Overloaded, "too_many_waiting", "Authorization: %d requests of the key wait for their answer, or for it to be taken", l.most)
 		limited.RetryAfter = waitingRetry
 		return nil, limited
 	}

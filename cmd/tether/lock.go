@@ -31,7 +31,7 @@ func lockDatabase(url string) (*lock, error) {
 		return nil, err
 	}
 	if err := lockFile(f); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s is in use by another server: stop that one, or give --database another path", path), f.Close())
+		return nil, errors.Join(fmt.Errorf("%s is in use by another server: stop that one first, or name another database", path), f.Close())
 	}
 	return &lock{f}, nil
 }
