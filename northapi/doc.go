@@ -12,7 +12,8 @@
 // A few routes are outside these forms. device_logfile answers a file's bytes,
 // and so do the documents under /docs, /openrpc and /openapi.json (package docs), to GET and HEAD.
 // device_import (import.go) is a stream: it reads its body line by line and
-// writes its answer meanwhile, in the memory of one batch, whatever its length.
+// writes its answer meanwhile, in the memory of one batch, whatever its length. Before
+// a batch it asks, twice a second at most, if its key is still good.
 // GET /events (events.go) opens as a query does, and then goes on writing.
 //
 // A handler is func(ctx, caller, Req) (Resp, error) and knows nothing of HTTP.

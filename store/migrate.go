@@ -35,7 +35,8 @@ func (s *Store) Migrate(ctx context.Context) error {
 }
 
 // MigrateDown takes back the newest step that is applied, and what was stored
-// in its tables. A database on which a server is at work is refused.
+// in its tables. A PostgreSQL on which a server is at work is refused, not one that
+// starts meanwhile; the lock of a file is for the caller to take.
 func (s *Store) MigrateDown(ctx context.Context) error {
 	if err := s.idle(ctx); err != nil {
 		return fmt.Errorf("store: migrate down: %w", err)
@@ -50,7 +51,7 @@ func (s *Store) MigrateDown(ctx context.Context) error {
 	return nil
 }
 
-// idle refuses if a server is at work.
+// idle refuses a PostgreSQL on which a server is at work.
 func (s *Store) idle(ctx context.Context) error {
 	t, err := s.engine.steps.BeginTx(ctx, nil)
 	if err != nil {

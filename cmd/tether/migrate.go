@@ -21,7 +21,8 @@ func (c *migrateCmd) Help() string {
 
 Examples:
   tether migrate                  apply what is missing
-  tether migrate --status         list the steps`
+  tether migrate --status         list the steps
+  tether migrate --down           take the newest back: refused while a service uses the database`
 }
 
 // Run is the command.

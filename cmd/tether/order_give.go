@@ -39,7 +39,7 @@ func (c *orderGiveCmd) Help() string {
   0   the device says success; with --wait 0, the order was given
   1   it says failure, or the order was refused, cancelled or expired: message and code say which
   2   a wrong call
-  3   there is no outcome: the wait is over, or nobody knows ("tether order show" may know more later)
+  3   there is no outcome: the wait is over, also by Ctrl-C, or nobody knows ("tether order show" may know more later)
 
 Examples:
   tether order give press-7 restart

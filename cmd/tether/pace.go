@@ -15,7 +15,7 @@ import (
 // hundredth of the time, and saves a quarter of the memory. While it lasts each
 // goroutine that allocates has to help, and one ping in a thousand waits for that. A
 // fleet that returns is another matter, and so are devices that are thrown out by the
-// thousand: while memory grows and shrinks as fast as that, it would cost a third. More
+// thousand, and strangers who come by the thousand: while memory grows and shrinks as fast as that, it would cost a third. More
 // than this would not make logins quicker, and what they leave between that which
 // stays is not given back to the system: of each device two KiB.
 const (
@@ -69,7 +69,7 @@ type pace struct {
 	calm  bool
 	spent time.Duration // of the processors' time on collecting, in all
 	at    time.Time     // when that was looked at
-	busy  time.Time     // when it was last more than gcShare
+	busy  time.Time     // when it was last no calm
 }
 
 // newPace is busy: a service that starts has a fleet that returns.

@@ -235,7 +235,7 @@ func TestReadmeLimits(t *testing.T) {
 		fmt.Sprintf("%d, %d min, %g h", schema.MaxKeySession, schema.SessionIdle/time.Minute, schema.SessionLifetime.Hours()),
 		fmt.Sprintf("%d MiB", schema.MaxBody>>20),
 		fmt.Sprintf("%d KiB", schema.MaxImportLine>>10), fmt.Sprintf("%s to %d days", seconds(schema.MinHistoryStep), schema.MaxHistoryStep/day),
-		fmt.Sprintf("%d min, %d", schema.UploadLifetime/time.Minute, schema.MaxUploads),
+		fmt.Sprintf("%d min, %d, %d KiB", schema.UploadLifetime/time.Minute, schema.MaxUploads, schema.MaxUploadPath>>10),
 		"64 MiB, 10",
 	}
 	var got []string

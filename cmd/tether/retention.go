@@ -56,7 +56,8 @@ type retention struct {
 }
 
 // aging is one kind of records. remove takes a batch of those that are older
-// than before, and says how many; 0 is that there are none.
+// than before, and says how many; 0 is that there are none. What is kept for ever is
+// none of them; keep is 0 for what goes whatever its age.
 type aging struct {
 	name   string
 	keep   age

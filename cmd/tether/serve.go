@@ -24,13 +24,13 @@ type serveCmd struct {
 	TLSCert              string         `name:"tls-cert" placeholder:"FILE" help:"Certificate chain, PEM."`
 	TLSKey               string         `name:"tls-key" placeholder:"FILE" help:"Its key, PEM."`
 	InsecurePlaintext    bool           `help:"Listen without TLS on an address that is not loopback."`
-	OpsListen            string         `default:"127.0.0.1:9091" placeholder:"ADDRESS" help:"Address for metrics, profiles and the state; \"\": none."`
+	OpsListen            string         `default:"127.0.0.1:9091" placeholder:"ADDRESS" help:"Address for metrics, profiles and the state, on loopback asked for as localhost or a loopback address; \"\": none."`
 	OpsInsecurePlaintext bool           `help:"Let --ops-listen be an address that is not loopback. It has neither TLS nor keys."`
 	Auth                 string         `default:"on" enum:"on,off" help:"off: requests need no key; loopback only, asked for as localhost or a loopback address."`
 	Origin               []string       `placeholder:"URL" help:"Origin header that a WebSocket handshake may carry."`
 	TrustedProxy         []netip.Prefix `placeholder:"CIDR" help:"Proxies whose X-Forwarded-For is believed; may be repeated."`
 	KeyRate              float64        `default:"1000" help:"Requests a second of one API key, twice that at once; 0 is no limit."`
-	KeyWaiting           int            `default:"5000" help:"Requests of one API key that may wait at once for their answer, or for it to be taken; 0 is no limit."`
+	KeyWaiting           int            `default:"5000" help:"Requests of one API key that may wait at once for their answer, or for it to be taken, streams of events apart; 0 is no limit."`
 	SessionIdle          time.Duration  `default:"30m" help:"When a log-in by cookie that is not used ends."`
 	SessionLifetime      time.Duration  `default:"12h" help:"When a log-in by cookie ends in any case."`
 	DeviceMessageRate    float64        `default:"20" help:"Messages a second of one device, 100 at once; 0 is no limit."`

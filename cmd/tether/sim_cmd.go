@@ -49,7 +49,7 @@ type simCmd struct {
 	Slow        int           `placeholder:"N" help:"So many devices that ask for much and never read."`
 	Herd        time.Duration `placeholder:"TIME" help:"Drop all connections at once, this long after the last device arrived."`
 	Churn       float64       `placeholder:"R" help:"So many devices a second restart in good order."`
-	WrongLogins float64       `placeholder:"R" help:"So many logins a second with a wrong secret, from addresses of their own."`
+	WrongLogins float64       `placeholder:"R" help:"So many logins a second with a wrong secret, for devices of the fleet, from addresses of their own; each leaves after some seconds."`
 
 	ServerPID int           `name:"server-pid" placeholder:"PID" help:"Read the server's memory and processor time from /proc."`
 	Metrics   string        `placeholder:"URL" help:"Or from its Prometheus endpoint."`
