@@ -80,19 +80,16 @@ func (a *api) authenticate(r *http.Request) (caller, error) {
 // still good.
 const keyCheck = 500 * time.Millisecond
 
-// stillAdmits is authenticate for a caller that was let in before. Its error is why
-// it may not go on. While the store cannot be asked, it may: no revocation was stored
-// either.
-func (a *api) stillAdmits(who caller, r *http.Request) (caller, error) {
-	now, err := a.authenticate(r)
+// stillGood is why a request that was let in before may not go on. While the store
+// cannot be asked, it may: no revocation was stored either. What else a key may do
+// does not change in its life.
+func (a *api) stillGood(r *http.Request) error {
+	_, err := a.authenticate(r)
 	switch schema.KindOf(err) {
 	case schema.Unauthenticated, schema.Overloaded:
-		return caller{}, err
+		return err
 	}
-	if err != nil {
-		return who, nil
-	}
-	return now, nil
+	return nil
 }
 
 // identify finds the caller, or schema.ErrKeyNotFound. A request that has both a

@@ -3,8 +3,12 @@ package northapi_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
+	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/edgetether/tether/northapi"
@@ -87,6 +91,57 @@ func TestF28_StoreIsDown(t *testing.T) {
 	w := newWorld(t, func(c *northapi.Config) { c.Keys = down{c.Keys} })
 	for range 30 {
 		w.do("admin", get, "device_query/201", "").want(t, 503, "store_unavailable")
+	}
+}
+
+// faltering is a store that does not answer while away is set. It counts how often
+// it was asked.
+type faltering struct {
+	northapi.Keys
+	away  *atomic.Bool
+	asked *atomic.Int64
+}
+
+func (f faltering) KeyByHash(ctx context.Context, hash string) (schema.Key, error) {
+	f.asked.Add(1)
+	if f.away.Load() {
+		return schema.Key{}, schema.ErrStoreUnavailable
+	}
+	return f.Keys.KeyByHash(ctx, hash)
+}
+
+// TestF28_WhatLastsGoesOn: a stream and an import outlive a store that cannot say if
+// their key is still good.
+func TestF28_WhatLastsGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var away atomic.Bool
+		w := newWorld(t, func(c *northapi.Config) { c.Keys = faltering{c.Keys, &away, new(atomic.Int64)} })
+		d, _ := w.drips("scoped viewer", "", 0)
+		cut := &onEOF{text: deviceLine("a", ""), then: deviceLine("b", ""), do: func() {
+			away.Store(true)
+			w.now = w.now.Add(time.Second)
+		}}
+		wantCodes(t, w.imports("", ndjson, cut), "1 2 true 2=2+0 ")
+		time.Sleep(2 * time.Second)
+		w.happens(ownLogin, foreignLogin)
+		time.Sleep(2 * time.Second)
+		if taken := d.taken(); len(taken) != 2 || !strings.Contains(taken[1], "login_failed") {
+			t.Errorf("taken %q", taken)
+		}
+	})
+}
+
+// TestImport_AsksForItsKeyNowAndThen, and not for each of its batches.
+func TestImport_AsksForItsKeyNowAndThen(t *testing.T) {
+	var asked atomic.Int64
+	w := newWorld(t, func(c *northapi.Config) { c.Keys = faltering{c.Keys, new(atomic.Bool), &asked} })
+	var lines []io.Reader
+	for i := range 10 {
+		lines = append(lines, strings.NewReader(deviceLine(fmt.Sprint(i), "")))
+	}
+	wantCodes(t, w.imports("", ndjson, io.MultiReader(lines...)), "1 2 3 4 5 6 7 8 9 10 true 10=10+0 ")
+	if n := asked.Load(); n != 1 {
+		t.Errorf("asked %d times", n)
 	}
 }
 

@@ -290,12 +290,10 @@ func (s *eventStream) check() error {
 	if !s.behind.IsZero() && time.Since(s.behind) > streamPatience {
 		return s.drop(droppedSlow)
 	}
-	who, err := s.api.stillAdmits(s.who, s.request)
-	switch {
-	case err == nil:
-		s.who = who
+	if s.api.stillGood(s.request) == nil {
 		return nil
-	case s.who.session != "":
+	}
+	if s.who.session != "" {
 		return s.drop(droppedLogout)
 	}
 	return s.drop(droppedRevoked)

@@ -1,7 +1,6 @@
 package northapi
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -100,7 +99,7 @@ func (m *importing) run(ctx context.Context) (err error) {
 			return m.flush(ctx)
 		}
 		if err != nil && !errors.Is(err, errLongLine) {
-			return cmp.Or[error](m.flush(ctx), errBodyCut) // what came whole counts
+			return errBodyCut // what came whole was flushed before: see full
 		}
 		m.take(ctx, text, err)
 		if m.full() {
@@ -203,8 +202,7 @@ func (m *importing) checkKey() error {
 		return nil
 	}
 	m.checked = m.api.Now()
-	_, err := m.api.stillAdmits(m.who, m.request)
-	return err
+	return m.api.stillGood(m.request)
 }
 
 // look finds what the good lines of the batch would meet, and changes nothing.

@@ -29,6 +29,7 @@ type ledger struct {
 	settled int
 	down    atomic.Bool
 	hold    chan struct{} // not nil: a claim waits for it
+	slow    time.Duration // after which an outcome is answered
 	panics  func(schema.Event) bool
 	waits   *Waits
 	queue   []schema.Queued
@@ -74,7 +75,7 @@ func (l *ledger) EndOrder(out schema.Outcome, done func(schema.Order, error)) {
 		o.State, o.Message, o.Late = out.State, out.Message, out.Late
 		l.orders[out.OrderID] = o
 	}
-	go done(o, err)
+	time.AfterFunc(l.slow, func() { done(o, err) })
 }
 
 func (l *ledger) Enqueue(_ context.Context, q schema.Queued) (schema.Order, error) {
@@ -362,11 +363,12 @@ func TestStoppingTellsWhoWaits(t *testing.T) {
 }
 
 // TestF52_DrainInAnOutage: a drain waits for the outcomes that the store could not
-// take yet, for as long as it waits for anything.
+// take yet, and for its word that it has, for as long as it waits for anything.
 func TestF52_DrainInAnOutage(t *testing.T) {
 	for patience, want := range map[time.Duration]schema.OrderState{30 * time.Second: schema.OrderSucceeded, 2 * time.Second: schema.OrderSent} {
 		synctest.Test(t, func(t *testing.T) {
 			h, l := bubble(t)
+			l.slow = 3 * time.Second
 			run, stop := context.WithCancel(t.Context())
 			defer stop()
 			go h.Run(run)
@@ -377,10 +379,13 @@ func TestF52_DrainInAnOutage(t *testing.T) {
 			time.AfterFunc(5*time.Second, func() { l.setDown(false) })
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
-			drained := make(chan struct{})
+			drained, start := make(chan struct{}), time.Now()
 			go func() { h.Drain(ctx); close(drained) }()
 			r.Reply(schema.OrderResult{Status: schema.ResultSuccess})
 			<-drained
+			if took := time.Since(start); want == schema.OrderSucceeded && (took < 8*time.Second || took > 15*time.Second) {
+				t.Errorf("drained after %v", took)
+			}
 			if o := l.order("o1"); o.State != want {
 				t.Errorf("the order in flight is %s after %v", o.State, patience)
 			}

@@ -71,3 +71,17 @@ func TestT4_TwinsThatBackOff(t *testing.T) {
 		})
 	}
 }
+
+// TestNotes: a log gets a line a minute, however often there is reason for one.
+func TestNotes(t *testing.T) {
+	var n notes[string]
+	start, told := time.Now(), ""
+	for at := time.Duration(0); at <= 2*noteEvery; at += noteEvery / 3 {
+		if n.due("a", start.Add(at)) {
+			told += at.String() + " "
+		}
+	}
+	if told != "0s 1m0s 2m0s " || !n.due("b", start) {
+		t.Errorf("told at %s", told)
+	}
+}

@@ -68,6 +68,13 @@ func TestMigrateDown_InUse(t *testing.T) {
 	if _, err := call(t, 1, nil, "migrate", "--down", "--database", s.database()); !err.has("in use by another server") {
 		t.Errorf("it said %q", err)
 	}
+	if _, err := call(t, 0, nil, "migrate", "--status", "--database", s.database()); err.String() != "" {
+		t.Errorf("a look is refused: %q", err)
+	}
+	spare := "sqlite:" + filepath.Join(t.TempDir(), "tether.db")
+	for _, args := range [][]string{{}, {"--down"}, {"--down"}} { // each gives the lock back
+		call(t, 0, nil, append([]string{"migrate", "--database", spare}, args...)...)
+	}
 	other := serveOn(t, startPostgres(t).URL(""))
 	if _, err := call(t, 1, nil, "migrate", "--down", "--database", other.database()); !err.has(`in use by the server "tether-1": stop that one first`) {
 		t.Errorf("it said %q", err)

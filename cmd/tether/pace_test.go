@@ -35,6 +35,14 @@ func TestPace(t *testing.T) {
 			t.Errorf("step %d: calm is %v", i+1, got)
 		}
 	}
+	given := pace{busy: now, at: now, spent: spent} // the environment says how often
+	for range gcAfter / gcLook {
+		now, spent = now.Add(gcLook), spent+time.Duration(gcShare*0.9*float64(all))
+		given.look(now, spent)
+	}
+	if !given.calm {
+		t.Error("no calm where GOGC is given")
+	}
 	before := collecting()
 	for range 5 {
 		runtime.GC()

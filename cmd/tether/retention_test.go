@@ -8,12 +8,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/edgetether/tether/device"
 	"github.com/edgetether/tether/schema"
+	"github.com/edgetether/tether/store"
 )
 
 func TestAge(t *testing.T) {
@@ -71,6 +73,48 @@ func TestRetention_KeptForEver(t *testing.T) {
 		if got != want {
 			t.Errorf("%v: %s", keep, got)
 		}
+	}
+}
+
+// TestRetention_EachItsOwn: each kind's time is for its own records.
+func TestRetention_EachItsOwn(t *testing.T) {
+	st, err := store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "tether.db"), store.Options{Migrate: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	const old = 1 // long ago
+	_, err = st.AddDevices(t.Context(), []schema.NewDevice{{Device: schema.Device{DeviceID: "1", Name: "n", CreatedTime: old, UpdatedTime: old, Enabled: true}}}, "key:test")
+	if err == nil {
+		_, err = st.Claim(t.Context(), schema.Claim{DeviceID: "1", Epoch: 1, Node: 1, Version: 1, Now: old})
+	}
+	told := make(chan error, 1)
+	if err == nil {
+		st.BeginOrder(schema.Intent{Order: schema.Order{OrderID: "5", DeviceID: "1", Order: "x", CreatedTime: old}, Epoch: 1, Node: 1, Now: old},
+			func(err error) { told <- err })
+		err = <-told
+	}
+	if err == nil {
+		st.EndOrder(schema.Outcome{OrderID: "5", DeviceID: "1", Epoch: 1, State: schema.OrderSucceeded, Now: old}, func(_ schema.Order, err error) { told <- err })
+		err = <-told
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range int64(3) {
+		st.Sample(schema.Sample{DeviceID: "1", Time: old + i})
+	}
+	for i := range 2 {
+		st.Audit(schema.Audit{AuditID: fmt.Sprint(i), Time: old})
+	}
+	var log bytes.Buffer
+	newRetention(ages{age(day), age(day), age(day), age(day)}, st, slog.New(slog.NewJSONHandler(&log, nil))).sweep(t.Context())
+	var line map[string]any
+	if err := json.Unmarshal(log.Bytes(), &line); err != nil {
+		t.Fatal(err, &log)
+	}
+	if line["history"] != 3.0 || line["orders"] != 1.0 || line["audit"] != 2.0 || line["events"].(float64) < 4 {
+		t.Errorf("removed %v", line)
 	}
 }
 

@@ -124,6 +124,27 @@ func TestSimFaults(t *testing.T) {
 	}
 }
 
+// TestSim_WrongLoginsLeave: who guesses does not wait for a service that says nothing.
+func TestSim_WrongLoginsLeave(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		r := w.mustSimulate(func(o *sim.Options) {
+			o.Faults, o.Sources = sim.Faults{WrongLogins: 20}, 1
+			dial := o.Dial
+			o.Dial = func(ctx context.Context, network, address string, source net.IP) (net.Conn, error) {
+				if source.To4()[1] == 1 { // a stranger's: devices have 127.0
+					<-ctx.Done()
+					return nil, ctx.Err()
+				}
+				return dial(ctx, network, address, source)
+			}
+		})
+		if n := r.WrongLogins["left without an answer"]; n < 1000 || n != sumOf(r.WrongLogins) {
+			t.Errorf("%v", r.WrongLogins)
+		}
+	})
+}
+
 // disconnects counts the server's disconnect events by reason.
 func (w *world) disconnects() map[string]int {
 	w.settle()

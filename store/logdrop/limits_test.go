@@ -174,7 +174,7 @@ func TestT36_AttemptsAreBounded(t *testing.T) {
 	s := start(t, Options{})
 	target := s.issue("o1", "d1")
 	c := dial(t, target)
-	for i := range defaultLimits.attempts {
+	for i := range schema.MaxUploads {
 		if i == 1 {
 			c = dial(t, target)
 		}
@@ -193,7 +193,7 @@ func TestT36_AttemptsAreBounded(t *testing.T) {
 func TestT36_NamesAreBounded(t *testing.T) {
 	s := start(t, Options{})
 	c := dial(t, s.issue("o1", "d1"))
-	longest := "/" + strings.Repeat("x", defaultLimits.path-1)
+	longest := "/" + strings.Repeat("x", schema.MaxUploadPath-1)
 	if _, err := c.Create(longest + "x"); !errors.Is(err, os.ErrPermission) {
 		t.Fatalf("one byte more: %v", err)
 	}

@@ -162,6 +162,16 @@ func TestFailure(t *testing.T) {
 	}
 }
 
+// TestWrongPatience: those who guess leave so early that there is room for the next,
+// and when nobody would wait any more.
+func TestWrongPatience(t *testing.T) {
+	for perSecond, want := range map[float64]time.Duration{0.1: 20 * time.Second, 20: 4050 * time.Millisecond, 5000: 1474560 * time.Microsecond} {
+		if got := (Faults{WrongLogins: perSecond}).wrongPatience(); got != want {
+			t.Errorf("at %v a second: %v", perSecond, got)
+		}
+	}
+}
+
 // TestReportText: a report with everything in it.
 func TestReportText(t *testing.T) {
 	r := &Report{
