@@ -62,23 +62,6 @@ func (s *served) call(method string, done func(Response)) uint64 {
 	return id
 }
 
-// TestCall_AnsweredAtOnce: the library knows of a call before it is sent.
-func TestCall_AnsweredAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var lib *library
-		lib = newLibrary(func([]byte) error {
-			if r, ok := lib.settle([]byte(result(7, "1"))); !ok || string(r.Result) != "1" {
-				t.Errorf("settled %v, %s", ok, r.Result)
-			}
-			return nil
-		})
-		if err := lib.call(7, "m", nil); err != nil {
-			t.Error(err)
-		}
-		_ = lib.conn.Close()
-	})
-}
-
 func TestCall(t *testing.T) {
 	var c caller
 	bubble(t, Options{}, c.handler(), func(s *served) {
